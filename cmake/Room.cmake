@@ -1,0 +1,26 @@
+# mqa_room(NAME SOURCES … LINK …): one room of the code as a static library mqa_NAME.
+#
+# A room's headers are included as "room/header.h", and only rooms that it links are on its include
+# path: each room gets a folder of its own in the build tree that holds one link, to src/NAME. So an
+# arrow that points upward doesn't compile.
+function(mqa_room name)
+  cmake_parse_arguments(ROOM "" "" "SOURCES;LINK;PRIVATE_LINK" ${ARGN})
+  set(door ${CMAKE_BINARY_DIR}/rooms/${name})
+  file(MAKE_DIRECTORY ${door})
+  file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${door}/${name} SYMBOLIC)
+  add_library(mqa_${name} STATIC ${ROOM_SOURCES})
+  target_include_directories(mqa_${name} PUBLIC ${door} ${PROJECT_SOURCE_DIR}/include)
+  target_link_libraries(mqa_${name} PUBLIC ${ROOM_LINK} PRIVATE mqa_flags ${ROOM_PRIVATE_LINK})
+endfunction()
+
+# mqa_test(NAME SOURCES … LINK … [LABELS …]): a cmocka test program, registered with ctest.
+function(mqa_test name)
+  cmake_parse_arguments(TEST "" "" "SOURCES;LINK;LABELS;ARGS" ${ARGN})
+  add_executable(test_${name} ${TEST_SOURCES})
+  target_link_libraries(test_${name} PRIVATE ${TEST_LINK} mqa_flags PkgConfig::CMOCKA)
+  target_compile_definitions(test_${name} PRIVATE MQA_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data")
+  add_test(NAME ${name} COMMAND test_${name} ${TEST_ARGS})
+  if(TEST_LABELS)
+    set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABELS}")
+  endif()
+endfunction()
