@@ -22,7 +22,12 @@ typedef struct mqa_allocator {
     void *user;
 } mqa_allocator;
 
-typedef enum mqa_log_level { MQA_LOG_DEBUG = 0, MQA_LOG_INFO = 1, MQA_LOG_WARN = 2, MQA_LOG_ERROR = 3 } mqa_log_level;
+typedef enum mqa_log_level {
+    MQA_LOG_DEBUG = 0,
+    MQA_LOG_INFO = 1,
+    MQA_LOG_WARN = 2,
+    MQA_LOG_ERROR = 3
+} mqa_log_level;
 
 /* Gets one line without newline at a time. */
 typedef struct mqa_log_sink {
@@ -49,12 +54,12 @@ typedef enum mqa_numerics { MQA_NUMERICS_FAST = 0, MQA_NUMERICS_PORTABLE = 1 } m
 typedef struct mqa_context mqa_context;
 
 typedef struct mqa_context_options {
-    size_t struct_size;               /* sizeof(mqa_context_options): set by mqa_context_options_default */
-    mqa_isa isa;                      /* AUTO */
-    mqa_numerics numerics;            /* FAST */
-    int n_threads;                    /* the calling thread included; 0 (default): one for each CPU at hand */
-    const mqa_allocator *allocator;   /* NULL: the C library's. Copied. */
-    const mqa_log_sink *log;          /* NULL: silence. Copied. */
+    size_t struct_size;             /* sizeof(mqa_context_options): set by mqa_context_options_default */
+    mqa_isa isa;                    /* AUTO */
+    mqa_numerics numerics;          /* FAST */
+    int n_threads;                  /* the calling thread included; 0 (default): one for each CPU at hand */
+    const mqa_allocator *allocator; /* NULL: the C library's. Copied. */
+    const mqa_log_sink *log;        /* NULL: silence. Copied. */
 } mqa_context_options;
 
 MQA_API mqa_context_options mqa_context_options_default(void);
