@@ -24,11 +24,17 @@ void mqa_release(const mqa_allocator *allocator, void *ptr, size_t size);
 /* Checked arithmetic: false (and *out untouched) on overflow. */
 static inline bool mqa_mul(size_t a, size_t b, size_t *out)
 {
-    return !__builtin_mul_overflow(a, b, out);
+    size_t result;
+    if (__builtin_mul_overflow(a, b, &result)) return false;
+    *out = result;
+    return true;
 }
 static inline bool mqa_add(size_t a, size_t b, size_t *out)
 {
-    return !__builtin_add_overflow(a, b, out);
+    size_t result;
+    if (__builtin_add_overflow(a, b, &result)) return false;
+    *out = result;
+    return true;
 }
 
 static inline size_t mqa_round_up(size_t n, size_t multiple)

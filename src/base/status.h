@@ -10,7 +10,10 @@
 
 #include "mqa/status.h"
 
-/* Fills err (if not NULL; control characters become '?') and returns status. */
+/* Makes text one line of valid UTF-8, in place: control characters and bytes that are no UTF-8 become '?'. */
+void mqa_one_line(char *text);
+
+/* Fills err (if not NULL), through mqa_one_line, and returns status. An argument may be err->message. */
 __attribute__((format(printf, 3, 4))) mqa_status mqa_fail(mqa_error *err, mqa_status status, const char *fmt,
                                                           ...);
 

@@ -1,0 +1,210 @@
+/* Status, memory, files and logging.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/status.h"
+
+static void status_names(void **state)
+{
+    (void)state;
+    assert_string_equal(mqa_status_name(MQA_OK), "MQA_OK");
+    assert_string_equal(mqa_status_name(MQA_ERR_INTERNAL), "MQA_ERR_INTERNAL");
+    for (int i = MQA_OK; i <= MQA_ERR_INTERNAL; i++) {
+        assert_non_null(mqa_status_name((mqa_status)i));
+        assert_true(strlen(mqa_status_message((mqa_status)i)) > 3);
+    }
+    assert_non_null(mqa_status_name((mqa_status)-1));
+    assert_non_null(mqa_status_message((mqa_status)99));
+}
+
+static void fail_makes_one_line(void **state)
+{
+    (void)state;
+    mqa_error err;
+    assert_int_equal(mqa_fail(NULL, MQA_ERR_IO, "x"), MQA_ERR_IO);
+    assert_int_equal(
+        mqa_fail(&err, MQA_ERR_FORMAT, "a\nb\x1b[0m %s %d", "\xc3\xa9\xff\xe2\x82\xac\xc2\x85", 7),
+        MQA_ERR_FORMAT);
+    assert_int_equal(err.status, MQA_ERR_FORMAT);
+    assert_string_equal(err.message, "a?b?[0m \xc3\xa9?\xe2\x82\xac?? 7");
+    mqa_fail(&err, MQA_ERR_IO, "outer: %s", "inner");
+    mqa_fail(&err, MQA_ERR_IO, "more: %s", err.message);
+    assert_string_equal(err.message, "more: outer: inner");
+
+    char big[1200]; /* cut in the middle of a character */
+    for (size_t i = 0; i + 3 < sizeof big; i += 3) memcpy(big + i, "\xe2\x82\xac", 4);
+    mqa_fail(&err, MQA_ERR_IO, "%s", big);
+    assert_int_equal(strlen(err.message), sizeof err.message - 1);
+    assert_int_equal(err.message[sizeof err.message - 2], '?');
+}
+
+typedef struct counts {
+    int live;
+    size_t bytes, alignment;
+} counts;
+
+static void *counting_alloc(void *user, size_t size, size_t alignment)
+{
+    counts *c = user;
+    void *ptr = NULL;
+    if (posix_memalign(&ptr, alignment, size) != 0) return NULL;
+    memset(ptr, 0xaa, size);
+    c->live++, c->bytes += size, c->alignment = alignment;
+    return ptr;
+}
+
+static void counting_free(void *user, void *ptr, size_t size)
+{
+    counts *c = user;
+    c->live--, c->bytes -= size;
+    free(ptr);
+}
+
+static void check_block(const mqa_allocator *allocator, size_t size)
+{
+    unsigned char *p = mqa_alloc(allocator, size);
+    assert_non_null(p);
+    assert_int_equal((uintptr_t)p % MQA_CACHE_LINE, 0);
+    if (size >= 2u << 20) assert_int_equal((uintptr_t)p % (2u << 20), 0);
+    for (size_t i = 0; i<size; i += size> 4096 ? 509 : 1) assert_int_equal(p[i], 0);
+    assert_int_equal(p[size - 1], 0);
+    memset(p, 1, size);
+    mqa_release(allocator, p, size);
+}
+
+static void memory(void **state)
+{
+    (void)state;
+    counts c = {0};
+    const mqa_allocator own = {counting_alloc, counting_free, &c};
+    const size_t sizes[] = {1, 63, 64, 65, 4096, (2u << 20) - 1, 2u << 20, (2u << 20) + 1, (5u << 20) + 3};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        check_block(NULL, sizes[i]);
+        check_block(&own, sizes[i]);
+        assert_int_equal(c.alignment, sizes[i] >= 2u << 20 ? 2u << 20 : 64u);
+    }
+    assert_int_equal(c.live, 0);
+    assert_int_equal(c.bytes, 0);
+
+    assert_null(mqa_alloc(NULL, 0));
+    assert_null(mqa_alloc(NULL, SIZE_MAX));
+    assert_null(mqa_alloc(NULL, SIZE_MAX - (2u << 20)));
+    assert_null(mqa_alloc_array(NULL, SIZE_MAX / 2, 3));
+    mqa_release(NULL, NULL, 100);
+    size_t n = 7;
+    assert_false(mqa_mul(SIZE_MAX, 2, &n));
+    assert_false(mqa_add(SIZE_MAX, 1, &n));
+    assert_int_equal(n, 7);
+    assert_int_equal(mqa_round_up(65, 64), 128);
+}
+
+static void write_file(const char *path, const void *data, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(data, 1, size, f), size);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void files(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/mqa-base-XXXXXX", path[64], fifo[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/file", dir);
+    snprintf(fifo, sizeof fifo, "%s/fifo", dir);
+    mqa_file file;
+    mqa_error err;
+    assert_int_equal(mqa_file_map(path, &file, &err), MQA_ERR_NOT_FOUND);
+    assert_non_null(strstr(err.message, path));
+    assert_int_equal(mqa_file_map(dir, &file, &err), MQA_ERR_IO);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_equal(mqa_file_map(fifo, &file, &err), MQA_ERR_IO);
+    assert_int_equal(mqa_file_map(NULL, &file, &err), MQA_ERR_INVALID_ARGUMENT);
+
+    write_file(path, "", 0);
+    assert_int_equal(mqa_file_map(path, &file, &err), MQA_OK);
+    assert_int_equal(file.size, 0);
+    mqa_file_give_back(&file, 0, 10);
+    mqa_file_unmap(&file);
+
+    static uint8_t bytes[10000];
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * 7);
+    write_file(path, bytes, sizeof bytes);
+    assert_int_equal(mqa_file_map(path, &file, &err), MQA_OK);
+    assert_int_equal(file.size, sizeof bytes);
+    assert_string_equal(file.path, path);
+    mqa_file_give_back(&file, 5, 9000);
+    mqa_file_give_back(&file, 9999, SIZE_MAX);
+    mqa_file_give_back(&file, SIZE_MAX, 5);
+    assert_memory_equal(file.data, bytes, sizeof bytes); /* given back, and still there */
+    mqa_file_unmap(&file);
+    assert_null(file.data);
+    mqa_file_unmap(&file);
+    unlink(path), unlink(fifo), rmdir(dir);
+}
+
+static void cursor(void **state)
+{
+    (void)state;
+    const uint8_t data[] = {1,  2, 3, 4,    5,    6, 7, 8, 9, 10, 11, 12,   13,   14,
+                            15, 0, 0, 0x80, 0x3f, 0, 0, 0, 0, 0,  0,  0xf8, 0xbf, 42};
+    mqa_cursor c = mqa_cursor_make(data, sizeof data);
+    assert_int_equal(mqa_cursor_u8(&c), 1);
+    assert_int_equal(mqa_cursor_u16(&c), 0x0302);
+    assert_int_equal(mqa_cursor_u32(&c), 0x07060504);
+    assert_true(mqa_cursor_u64(&c) == UINT64_C(0x0f0e0d0c0b0a0908));
+    assert_true(mqa_cursor_f32(&c) == 1.0f);
+    assert_true(mqa_cursor_f64(&c) == -1.5);
+    assert_int_equal(c.position, sizeof data - 1);
+    assert_int_equal(mqa_cursor_u16(&c), 0); /* one byte left: past the end */
+    assert_false(c.ok);
+    assert_int_equal(c.position, sizeof data - 1);
+    assert_int_equal(mqa_cursor_u8(&c), 0); /* and it stays failed */
+    c = mqa_cursor_make(data, sizeof data);
+    assert_ptr_equal(mqa_cursor_bytes(&c, 3), data);
+    assert_null(mqa_cursor_bytes(&c, SIZE_MAX));
+    assert_false(c.ok);
+}
+
+static void keep_line(void *user, mqa_log_level level, const char *text)
+{
+    snprintf(user, 100, "%d:%s", (int)level, text);
+}
+
+static void logging(void **state)
+{
+    (void)state;
+    char line[100] = "";
+    const mqa_log_sink sink = {keep_line, line};
+    mqa_log(NULL, MQA_LOG_INFO, "nobody hears %d", 1);
+    mqa_log(&(mqa_log_sink){0}, MQA_LOG_INFO, "nobody hears %d", 2);
+    mqa_log(&sink, MQA_LOG_WARN, "n = %d\n", 3);
+    assert_string_equal(line, "2:n = 3?");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(status_names), cmocka_unit_test(fail_makes_one_line),
+        cmocka_unit_test(memory),       cmocka_unit_test(files),
+        cmocka_unit_test(cursor),       cmocka_unit_test(logging),
+    };
+    return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}
