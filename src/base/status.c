@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 static const struct {
     const char *name, *message;
 } statuses[] = {
@@ -40,29 +42,16 @@ const char *mqa_status_message(mqa_status status)
     return known(status) ? statuses[status].message : "an unknown status";
 }
 
-/* Length of the printable UTF-8 character at p, or 0 where there is none (control characters, the C1
- * block, overlong forms, surrogates, a sequence cut short by the terminator). */
-static size_t printable_length(const unsigned char *p)
-{
-    if (p[0] >= 0x20 && p[0] < 0x7f) return 1;
-    const int tail1 = (p[0] && (p[1] & 0xc0) == 0x80);
-    if (p[0] >= 0xc2 && p[0] <= 0xdf && tail1) return p[0] == 0xc2 && p[1] < 0xa0 ? 0 : 2;
-    if (p[0] < 0xe0 || p[0] > 0xf4 || !tail1 || (p[2] & 0xc0) != 0x80) return 0;
-    if (p[0] <= 0xef) {
-        if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0)) return 0;
-        return 3;
-    }
-    if ((p[3] & 0xc0) != 0x80 || (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90)) return 0;
-    return 4;
-}
-
 void mqa_one_line(char *text)
 {
-    unsigned char *p = (unsigned char *)text;
-    while (*p) {
-        const size_t length = printable_length(p);
-        if (length == 0) *p = '?';
-        p += length ? length : 1;
+    uint8_t *p = (uint8_t *)text;
+    for (size_t left = strlen(text), length; left > 0; p += length, left -= length) {
+        length = mqa_utf8_length(p, left);
+        const bool control = p[0] < 0x20 || p[0] == 0x7f || (p[0] == 0xc2 && length == 2 && p[1] < 0xa0);
+        if (length == 0 || control) {
+            *p = '?';
+            length = 1; /* what is left of a C1 control is no character and becomes '?' too */
+        }
     }
 }
 
