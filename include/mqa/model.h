@@ -1,0 +1,110 @@
+/* Models: load a GGUF file, evaluate tokens of many sequences, read logits, sample.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef MQA_MODEL_H
+#define MQA_MODEL_H
+
+#include "mqa/cache.h"
+#include "mqa/context.h"
+#include "mqa/tokenizer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A model's weights, packed, read-only after load. May be used by several sessions of its context. */
+typedef struct mqa_model mqa_model;
+/* The KV caches of one model and the sequences in them. One thread at a time. */
+typedef struct mqa_session mqa_session;
+
+typedef struct mqa_model_options {
+    size_t struct_size; /* sizeof(mqa_model_options) */
+    /* Called now and then while weights are packed; done goes from 0 to total (bytes of the file). Returning
+     * nonzero cancels: MQA_ERR_CANCELLED. NULL: none. */
+    int (*progress)(void *user, size_t done, size_t total);
+    void *progress_user;
+} mqa_model_options;
+
+MQA_API mqa_status mqa_model_load(mqa_context *ctx, const char *path, const mqa_model_options *options,
+                                  mqa_model **out, mqa_error *err);
+MQA_API void mqa_model_destroy(mqa_model **model); /* its sessions first */
+
+typedef struct mqa_model_info {
+    const char *arch, *name; /* owned by the model; name may be "" */
+    int n_layers, n_embd, n_ff, n_heads, n_kv_heads, head_dim, n_vocab;
+    int context_length; /* what the file says the model was trained for */
+    int window;         /* 0: every layer is global */
+    int n_window_layers;
+    uint64_t n_params;
+    size_t weight_bytes; /* packed, in memory */
+    size_t file_bytes;
+} mqa_model_info;
+
+MQA_API void mqa_model_get_info(const mqa_model *model, mqa_model_info *out);
+MQA_API const mqa_tokenizer *mqa_model_tokenizer(const mqa_model *model);
+
+typedef struct mqa_session_options {
+    size_t struct_size; /* sizeof(mqa_session_options) */
+    int64_t context;    /* tokens that one sequence may hold; 0: the model's context_length */
+    int max_sequences;  /* 0: 1 */
+    int chunk;          /* tokens evaluated at once at most, 0: 512. Never changes results. */
+    mqa_kv_type k_type, v_type;
+    size_t kv_budget_bytes; /* for all sequences and layers; 0: what context and max_sequences need */
+} mqa_session_options;
+
+MQA_API mqa_session_options mqa_session_options_default(void); /* bf16 K and V */
+
+/* Takes the memory of the activations now, that of the KV pages as they come into use. */
+MQA_API mqa_status mqa_session_create(mqa_model *model, const mqa_session_options *options, mqa_session **out,
+                                      mqa_error *err);
+MQA_API void mqa_session_destroy(mqa_session **session);
+
+/* Sequences are numbered 0 .. max_sequences-1 and exist from the start, empty. */
+MQA_API int64_t mqa_session_length(const mqa_session *session, int sequence);
+/* Keeps the first length tokens; 0 empties it. See mqa_sequence_truncate on windows. */
+MQA_API mqa_status mqa_session_truncate(mqa_session *session, int sequence, int64_t length, mqa_error *err);
+
+typedef enum mqa_logits { MQA_LOGITS_NONE = 0, MQA_LOGITS_LAST = 1, MQA_LOGITS_ALL = 2 } mqa_logits;
+
+/* n_tokens new tokens of a sequence, at its end. */
+typedef struct mqa_eval_item {
+    int sequence;
+    const int32_t *tokens;
+    int64_t n_tokens;
+    mqa_logits want;
+    float *logits; /* [1 or n_tokens][n_vocab], the caller's; may be NULL with NONE */
+} mqa_eval_item;
+
+/* Evaluates all items' tokens, however many, in steps of at most chunk rows over all items together; a
+ * sequence may occur once. All or nothing for MQA_ERR_BUDGET and bad arguments. The logits of a token
+ * depend only on its sequence's tokens (docs/numerics.md), never on what else is in the batch.
+ * stop: polled between steps where not NULL, nonzero cancels (the tokens evaluated so far stay). */
+MQA_API mqa_status mqa_session_eval(mqa_session *session, const mqa_eval_item *items, int n_items,
+                                    const volatile int *stop, mqa_error *err);
+
+MQA_API size_t mqa_session_kv_bytes(const mqa_session *session); /* pages in use, exactly */
+/* What the same pages would take with a K and a V for every query head. */
+MQA_API size_t mqa_session_kv_bytes_multi_head(const mqa_session *session);
+MQA_API const char *mqa_session_recipe(const mqa_session *session); /* "portable/1+int8/1", … */
+
+/* Sampling. Filters apply in this order: top_k, top_p, min_p, temperature; ties go to the lower id. */
+typedef struct mqa_sampling {
+    float temperature; /* 0: greedy */
+    int top_k;         /* 0: off */
+    float top_p;       /* 1: off */
+    float min_p;       /* 0: off */
+    uint64_t seed;
+} mqa_sampling;
+
+/* Draws the token for `position` from logits[n_vocab] (unchanged). The same (logits, sampling, position)
+ * gives the same token everywhere. scratch: n_vocab * 8 bytes. Errors: MQA_ERR_INVALID_ARGUMENT,
+ * MQA_ERR_NOT_FINITE. */
+MQA_API mqa_status mqa_sample(const mqa_sampling *sampling, const float *logits, int n_vocab,
+                              int64_t position, void *scratch, int32_t *token, mqa_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
