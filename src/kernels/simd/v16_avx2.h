@@ -1,0 +1,183 @@
+/* Sixteen f32 or i32 lanes on AVX2 (with FMA and F16C): two ymm registers.
+ *
+ * The same names with the same bits are in v16_avx512.h; templates are written on them.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef MQA_KERNELS_SIMD_V16_AVX2_H
+#define MQA_KERNELS_SIMD_V16_AVX2_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define V16_INLINE static inline __attribute__((always_inline))
+
+typedef struct vf {
+    __m256 a, b; /* lanes 0-7, 8-15 */
+} vf;
+typedef struct vi {
+    __m256i a, b;
+} vi;
+
+V16_INLINE vf vf_load(const float *p)
+{
+    return (vf){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+V16_INLINE void vf_store(float *p, vf x)
+{
+    _mm256_storeu_ps(p, x.a);
+    _mm256_storeu_ps(p + 8, x.b);
+}
+V16_INLINE vf vf_set1(float x)
+{
+    __m256 v = _mm256_set1_ps(x);
+    return (vf){v, v};
+}
+V16_INLINE vf vf_zero(void)
+{
+    return (vf){_mm256_setzero_ps(), _mm256_setzero_ps()};
+}
+V16_INLINE vf vf_add(vf x, vf y)
+{
+    return (vf){_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)};
+}
+V16_INLINE vf vf_sub(vf x, vf y)
+{
+    return (vf){_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)};
+}
+V16_INLINE vf vf_mul(vf x, vf y)
+{
+    return (vf){_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)};
+}
+V16_INLINE vf vf_div(vf x, vf y)
+{
+    return (vf){_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)};
+}
+/* x * y + z, rounded once */
+V16_INLINE vf vf_fma(vf x, vf y, vf z)
+{
+    return (vf){_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+/* z - x * y, rounded once */
+V16_INLINE vf vf_fnma(vf x, vf y, vf z)
+{
+    return (vf){_mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b)};
+}
+/* y where x or y is NaN, and where both are zero */
+V16_INLINE vf vf_max(vf x, vf y)
+{
+    return (vf){_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)};
+}
+V16_INLINE vf vf_min(vf x, vf y)
+{
+    return (vf){_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)};
+}
+V16_INLINE vf vf_abs(vf x)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return (vf){_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
+}
+/* to the nearest integer, ties to even */
+V16_INLINE vf vf_rint(vf x)
+{
+    enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
+    return (vf){_mm256_round_ps(x.a, NEAREST), _mm256_round_ps(x.b, NEAREST)};
+}
+/* x < limit ? y : z */
+V16_INLINE vf vf_if_less(vf x, vf limit, vf y, vf z)
+{
+    return (vf){_mm256_blendv_ps(z.a, y.a, _mm256_cmp_ps(x.a, limit.a, _CMP_LT_OQ)),
+                _mm256_blendv_ps(z.b, y.b, _mm256_cmp_ps(x.b, limit.b, _CMP_LT_OQ))};
+}
+/* lane i: lo <= first + i < hi ? x : y */
+V16_INLINE vf vf_if_range(int first, int lo, int hi, vf x, vf y)
+{
+    const __m256i ia = _mm256_add_epi32(_mm256_set1_epi32(first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    const __m256i ib = _mm256_add_epi32(ia, _mm256_set1_epi32(8));
+    const __m256i l = _mm256_set1_epi32(lo), h = _mm256_set1_epi32(hi);
+    const __m256i ma = _mm256_andnot_si256(_mm256_cmpgt_epi32(l, ia), _mm256_cmpgt_epi32(h, ia));
+    const __m256i mb = _mm256_andnot_si256(_mm256_cmpgt_epi32(l, ib), _mm256_cmpgt_epi32(h, ib));
+    return (vf){_mm256_blendv_ps(y.a, x.a, _mm256_castsi256_ps(ma)),
+                _mm256_blendv_ps(y.b, x.b, _mm256_castsi256_ps(mb))};
+}
+
+V16_INLINE vi vi_load(const void *p)
+{
+    return (vi){_mm256_loadu_si256((const __m256i *)p), _mm256_loadu_si256((const __m256i *)p + 1)};
+}
+V16_INLINE void vi_store(void *p, vi x)
+{
+    _mm256_storeu_si256((__m256i *)p, x.a);
+    _mm256_storeu_si256((__m256i *)p + 1, x.b);
+}
+V16_INLINE vi vi_zero(void)
+{
+    return (vi){_mm256_setzero_si256(), _mm256_setzero_si256()};
+}
+V16_INLINE vi vi_set1(int32_t x)
+{
+    return (vi){_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
+}
+V16_INLINE vi vi_add(vi x, vi y)
+{
+    return (vi){_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
+}
+V16_INLINE vi vi_sub(vi x, vi y)
+{
+    return (vi){_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)};
+}
+V16_INLINE vf vf_from_vi(vi x)
+{
+    return (vf){_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)};
+}
+/* to the nearest integer, ties to even; |x| < 2^31 */
+V16_INLINE vi vi_from_vf(vf x)
+{
+    return (vi){_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)};
+}
+/* x * 2^n for integral n, while the result is normal */
+V16_INLINE vf vf_scale2(vf x, vf n)
+{
+    const vi e = vi_from_vf(n);
+    return (vf){
+        _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x.a), _mm256_slli_epi32(e.a, 23))),
+        _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x.b), _mm256_slli_epi32(e.b, 23)))};
+}
+
+/* Sixteen pairs of bf16: the first and the second of each pair, widened. */
+V16_INLINE vf vf_bf16_first(vi pairs)
+{
+    return (vf){_mm256_castsi256_ps(_mm256_slli_epi32(pairs.a, 16)),
+                _mm256_castsi256_ps(_mm256_slli_epi32(pairs.b, 16))};
+}
+V16_INLINE vf vf_bf16_second(vi pairs)
+{
+    const __m256i high = _mm256_set1_epi32((int)0xffff0000u);
+    return (vf){_mm256_castsi256_ps(_mm256_and_si256(pairs.a, high)),
+                _mm256_castsi256_ps(_mm256_and_si256(pairs.b, high))};
+}
+V16_INLINE vf vf_load_f16(const void *p)
+{
+    return (vf){_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),
+                _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p + 1))};
+}
+
+/* The tree of docs/numerics.md section 1: i += i+8, +4, +2, +1. */
+V16_INLINE float vf_tree_sum(vf x)
+{
+    __m256 y = _mm256_add_ps(x.a, x.b);
+    __m128 z = _mm_add_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
+    z = _mm_add_ps(z, _mm_movehl_ps(z, z));
+    z = _mm_add_ss(z, _mm_shuffle_ps(z, z, 1));
+    return _mm_cvtss_f32(z);
+}
+V16_INLINE float vf_tree_max(vf x)
+{
+    __m256 y = _mm256_max_ps(x.a, x.b);
+    __m128 z = _mm_max_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
+    z = _mm_max_ps(z, _mm_movehl_ps(z, z));
+    z = _mm_max_ss(z, _mm_shuffle_ps(z, z, 1));
+    return _mm_cvtss_f32(z);
+}
+
+#endif

@@ -1,0 +1,154 @@
+/* Sixteen f32 or i32 lanes on AVX-512: one zmm register. See v16_avx2.h for what the names mean.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef MQA_KERNELS_SIMD_V16_AVX512_H
+#define MQA_KERNELS_SIMD_V16_AVX512_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define V16_INLINE static inline __attribute__((always_inline))
+
+typedef __m512 vf;
+typedef __m512i vi;
+
+V16_INLINE vf vf_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+V16_INLINE void vf_store(float *p, vf x)
+{
+    _mm512_storeu_ps(p, x);
+}
+V16_INLINE vf vf_set1(float x)
+{
+    return _mm512_set1_ps(x);
+}
+V16_INLINE vf vf_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+V16_INLINE vf vf_add(vf x, vf y)
+{
+    return _mm512_add_ps(x, y);
+}
+V16_INLINE vf vf_sub(vf x, vf y)
+{
+    return _mm512_sub_ps(x, y);
+}
+V16_INLINE vf vf_mul(vf x, vf y)
+{
+    return _mm512_mul_ps(x, y);
+}
+V16_INLINE vf vf_div(vf x, vf y)
+{
+    return _mm512_div_ps(x, y);
+}
+V16_INLINE vf vf_fma(vf x, vf y, vf z)
+{
+    return _mm512_fmadd_ps(x, y, z);
+}
+V16_INLINE vf vf_fnma(vf x, vf y, vf z)
+{
+    return _mm512_fnmadd_ps(x, y, z);
+}
+V16_INLINE vf vf_max(vf x, vf y)
+{
+    return _mm512_max_ps(x, y);
+}
+V16_INLINE vf vf_min(vf x, vf y)
+{
+    return _mm512_min_ps(x, y);
+}
+V16_INLINE vf vf_abs(vf x)
+{
+    return _mm512_abs_ps(x);
+}
+V16_INLINE vf vf_rint(vf x)
+{
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+V16_INLINE vf vf_if_less(vf x, vf limit, vf y, vf z)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, limit, _CMP_LT_OQ), z, y);
+}
+V16_INLINE vf vf_if_range(int first, int lo, int hi, vf x, vf y)
+{
+    const __m512i i =
+        _mm512_add_epi32(_mm512_set1_epi32(first),
+                         _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    const __mmask16 m = _mm512_mask_cmplt_epi32_mask(_mm512_cmpge_epi32_mask(i, _mm512_set1_epi32(lo)), i,
+                                                     _mm512_set1_epi32(hi));
+    return _mm512_mask_blend_ps(m, y, x);
+}
+
+V16_INLINE vi vi_load(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+V16_INLINE void vi_store(void *p, vi x)
+{
+    _mm512_storeu_si512(p, x);
+}
+V16_INLINE vi vi_zero(void)
+{
+    return _mm512_setzero_si512();
+}
+V16_INLINE vi vi_set1(int32_t x)
+{
+    return _mm512_set1_epi32(x);
+}
+V16_INLINE vi vi_add(vi x, vi y)
+{
+    return _mm512_add_epi32(x, y);
+}
+V16_INLINE vi vi_sub(vi x, vi y)
+{
+    return _mm512_sub_epi32(x, y);
+}
+V16_INLINE vf vf_from_vi(vi x)
+{
+    return _mm512_cvtepi32_ps(x);
+}
+V16_INLINE vi vi_from_vf(vf x)
+{
+    return _mm512_cvtps_epi32(x);
+}
+V16_INLINE vf vf_scale2(vf x, vf n)
+{
+    return _mm512_castsi512_ps(
+        _mm512_add_epi32(_mm512_castps_si512(x), _mm512_slli_epi32(_mm512_cvtps_epi32(n), 23)));
+}
+
+V16_INLINE vf vf_bf16_first(vi pairs)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+}
+V16_INLINE vf vf_bf16_second(vi pairs)
+{
+    return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000u)));
+}
+V16_INLINE vf vf_load_f16(const void *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+V16_INLINE float vf_tree_sum(vf x)
+{
+    const __m256 y = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+    __m128 z = _mm_add_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
+    z = _mm_add_ps(z, _mm_movehl_ps(z, z));
+    z = _mm_add_ss(z, _mm_shuffle_ps(z, z, 1));
+    return _mm_cvtss_f32(z);
+}
+V16_INLINE float vf_tree_max(vf x)
+{
+    const __m256 y = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+    __m128 z = _mm_max_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
+    z = _mm_max_ps(z, _mm_movehl_ps(z, z));
+    z = _mm_max_ss(z, _mm_shuffle_ps(z, z, 1));
+    return _mm_cvtss_f32(z);
+}
+
+#endif
