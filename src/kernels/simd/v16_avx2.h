@@ -139,9 +139,8 @@ V16_INLINE vi vi_from_vf(vf x)
 V16_INLINE vf vf_scale2(vf x, vf n)
 {
     const vi e = vi_from_vf(n);
-    return (vf){
-        _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x.a), _mm256_slli_epi32(e.a, 23))),
-        _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x.b), _mm256_slli_epi32(e.b, 23)))};
+    return (vf){_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x.a), _mm256_slli_epi32(e.a, 23))),
+                _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x.b), _mm256_slli_epi32(e.b, 23)))};
 }
 
 /* Sixteen pairs of bf16: the first and the second of each pair, widened. */

@@ -75,9 +75,8 @@ V16_INLINE vf vf_if_less(vf x, vf limit, vf y, vf z)
 }
 V16_INLINE vf vf_if_range(int first, int lo, int hi, vf x, vf y)
 {
-    const __m512i i =
-        _mm512_add_epi32(_mm512_set1_epi32(first),
-                         _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    const __m512i i = _mm512_add_epi32(
+        _mm512_set1_epi32(first), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
     const __mmask16 m = _mm512_mask_cmplt_epi32_mask(_mm512_cmpge_epi32_mask(i, _mm512_set1_epi32(lo)), i,
                                                      _mm512_set1_epi32(hi));
     return _mm512_mask_blend_ps(m, y, x);

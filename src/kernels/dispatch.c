@@ -1,0 +1,58 @@
+/* Which table for this CPU: what is fast on it, not only what it has.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <pthread.h>
+
+#include "base/cpu.h"
+#include "kernels/kernels.h"
+#include "kernels/reference/reference.h"
+
+static mqa_kernels tables[MQA_ISA_NEON + 1];
+static pthread_once_t filled = PTHREAD_ONCE_INIT;
+
+static void fill(void)
+{
+    for (int isa = 0; isa <= MQA_ISA_NEON; isa++) {
+        tables[isa].isa = (mqa_isa)isa;
+        mqa_attention_reference(&tables[isa]);
+        mqa_linear_rows_reference(&tables[isa]);
+    }
+#if defined(__x86_64__)
+    mqa_attention_avx2(&tables[MQA_ISA_AVX2]);
+    mqa_linear_rows_avx2(&tables[MQA_ISA_AVX2]);
+    mqa_attention_avx512(&tables[MQA_ISA_AVX512]);
+    mqa_linear_rows_avx512(&tables[MQA_ISA_AVX512]);
+#endif
+}
+
+int mqa_isa_available(mqa_isa isa)
+{
+    const mqa_cpu *cpu = mqa_cpu_detect();
+    switch (isa) {
+    case MQA_ISA_AUTO:
+    case MQA_ISA_REFERENCE:
+        return 1;
+#if defined(__x86_64__)
+    case MQA_ISA_AVX2:
+        return cpu->avx2 && cpu->fma && cpu->f16c;
+    case MQA_ISA_AVX512:
+        return cpu->avx2 && cpu->fma && cpu->f16c && cpu->avx512 && cpu->avx512_vnni;
+#endif
+    default:
+        (void)cpu;
+        return 0;
+    }
+}
+
+const mqa_kernels *mqa_kernels_get(mqa_isa isa)
+{
+    if (isa == MQA_ISA_AUTO) {
+        static const mqa_isa fastest_first[] = {MQA_ISA_AVX512, MQA_ISA_AVX2, MQA_ISA_REFERENCE};
+        for (int i = 0; isa == MQA_ISA_AUTO; i++)
+            if (mqa_isa_available(fastest_first[i])) isa = fastest_first[i];
+    }
+    if ((unsigned)isa > MQA_ISA_NEON || !mqa_isa_available(isa)) return NULL;
+    pthread_once(&filled, fill);
+    return &tables[isa];
+}

@@ -1,0 +1,255 @@
+/* Attention's kernels in plain C: the arbiter of their bits (docs/numerics.md). Written to be read, one
+ * loop a formula; nothing here is shared with the vector kernels.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "kernels/q_row.h"
+#include "kernels/reference/reference.h"
+
+/* --- the query ----------------------------------------------------------------------------------- */
+
+static int pack_q_f32(const float *const *q, int rows, int d, float sm_scale, void *q_block)
+{
+    for (int r = 0; r < rows; r++) {
+        float *x = mqa_q_row_at(q_block, r, d)->x.f32;
+        for (int i = 0; i < MQA_PAD(d); i++) {
+            x[i] = i < d ? q[r][i] * sm_scale : 0.0f;
+            if (!isfinite(x[i])) return 0;
+        }
+    }
+    return 1;
+}
+
+int mqa_pack_q_int8(const float *const *q, int rows, int d, float sm_scale, void *q_block)
+{
+    for (int r = 0; r < rows; r++) {
+        mqa_q_row *row = mqa_q_row_at(q_block, r, d);
+        float a = 0.0f;
+        for (int i = 0; i < d; i++) {
+            const float x = q[r][i] * sm_scale;
+            if (!isfinite(x)) return 0;
+            a = fmaxf(a, fabsf(x));
+        }
+        float inv = a > 0.0f ? MQA_INT8_Q_MAX / a : 0.0f;
+        if (!isfinite(inv)) a = inv = 0.0f; /* all subnormal: zero */
+        row->scale = a / MQA_INT8_Q_MAX;
+        row->sum = 0;
+        for (int i = 0; i < MQA_PAD(d); i++) {
+            const int x = i < d ? (int)rintf((q[r][i] * sm_scale) * inv) : 0;
+            row->x.s16[i] = (int16_t)x;
+            row->sum += x;
+        }
+    }
+    return 1;
+}
+
+/* --- scores -------------------------------------------------------------------------------------- */
+
+static void scores_f32(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
+                       float *s, size_t s_stride)
+{
+    for (int r = 0; r < rows; r++) {
+        const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
+        for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
+            const float *tile = (const float *)k_runs[t / MQA_GRANULE] +
+                                (size_t)(t % MQA_GRANULE / MQA_TILE) * MQA_TILE * (size_t)MQA_PAD(d);
+            float x = 0.0f;
+            for (int i = 0; i < MQA_PAD(d); i++) x = fmaf(q[i], tile[i * MQA_TILE + t % MQA_TILE], x);
+            s[(size_t)r * s_stride + (size_t)t] = x;
+        }
+    }
+}
+
+static void scores_bf16(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
+                        float *s, size_t s_stride)
+{
+    for (int r = 0; r < rows; r++) {
+        const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
+        for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
+            const uint16_t *tile = (const uint16_t *)k_runs[t / MQA_GRANULE] +
+                                   (size_t)(t % MQA_GRANULE / MQA_TILE) * MQA_TILE * (size_t)MQA_PAD(d);
+            float x = 0.0f;
+            for (int i = 0; i < MQA_PAD(d); i++)
+                x = fmaf(q[i], mqa_bf16_to_f32(tile[(i / 2 * MQA_TILE + t % MQA_TILE) * 2 + i % 2]), x);
+            s[(size_t)r * s_stride + (size_t)t] = x;
+        }
+    }
+}
+
+static void scores_int8(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
+                        float *s, size_t s_stride)
+{
+    for (int r = 0; r < rows; r++) {
+        const mqa_q_row *q = mqa_q_row_at(q_block, r, d);
+        for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
+            const float *k_scale = k_runs[t / MQA_GRANULE];
+            const uint8_t *tile = (const uint8_t *)(k_scale + MQA_GRANULE) +
+                                  (size_t)(t % MQA_GRANULE / MQA_TILE) * MQA_TILE * (size_t)MQA_PAD(d);
+            int32_t x = 0;
+            for (int i = 0; i < d; i++)
+                x += q->x.s16[i] * ((int)tile[(i / 4 * MQA_TILE + t % MQA_TILE) * 4 + i % 4] - 128);
+            s[(size_t)r * s_stride + (size_t)t] = ((float)x * q->scale) * k_scale[t % MQA_GRANULE];
+        }
+    }
+}
+
+/* --- softmax of a span ----------------------------------------------------------------------------- */
+
+static float tree_sum(float x[16])
+{
+    for (int step = 8; step > 0; step /= 2)
+        for (int i = 0; i < step; i++) x[i] += x[i + step];
+    return x[0];
+}
+
+float mqa_exp_reference(float x)
+{
+    if (x < MQA_EXP_LOW) return 0.0f;
+    const float y = x > MQA_EXP_HIGH ? MQA_EXP_HIGH : x;
+    const float n = rintf(y * MQA_LOG2E);
+    float r = fmaf(-n, MQA_LN2_HI, y);
+    r = fmaf(-n, MQA_LN2_LO, r);
+    float p = fmaf(MQA_EXP_C6, r, MQA_EXP_C5);
+    p = fmaf(p, r, MQA_EXP_C4);
+    p = fmaf(p, r, MQA_EXP_C3);
+    p = fmaf(p, r, MQA_EXP_C2);
+    p = fmaf(p, r, 1.0f);
+    p = fmaf(p, r, 1.0f);
+    return mqa_f32_from_bits(mqa_f32_bits(p) + ((uint32_t)(int32_t)n << 23));
+}
+
+static void softmax_float(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
+                          float *l, float *p_scale)
+{
+    (void)v_runs;
+    *p_scale = 1.0f;
+    *m = -INFINITY;
+    for (int t = lo; t < hi; t++)
+        if (s[t] > *m) *m = s[t];
+    *m += 0.0f;
+    float sum[16] = {0};
+    for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
+        s[t] = t >= lo && t < hi ? mqa_exp_reference(s[t] - *m) : 0.0f;
+        sum[t % 16] += s[t];
+    }
+    *l = tree_sum(sum);
+}
+
+/* p becomes u_t = 256 high + low, kept as two s16 in the place of each float. */
+static void softmax_int8(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
+                         float *l, float *p_scale)
+{
+    softmax_float(s, n_granules, lo, hi, v_runs, m, l, p_scale);
+    float largest = 0.0f;
+    for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
+        s[t] *= ((const float *)v_runs[t / MQA_GRANULE])[t % MQA_GRANULE];
+        if (s[t] > largest) largest = s[t];
+    }
+    float inv = largest > 0.0f ? 65535.0f / largest : 0.0f;
+    if (!isfinite(inv)) largest = inv = 0.0f;
+    *p_scale = largest / 65535.0f;
+    for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
+        const uint32_t u = (uint32_t)rintf(fminf(s[t] * inv, 65535.0f));
+        memcpy(&s[t], &u, sizeof u);
+    }
+}
+
+/* --- P.V ------------------------------------------------------------------------------------------- */
+
+static void pv_f32(const float *p, size_t p_stride, const float *p_scale, int rows, const void *const *v_runs,
+                   int n_granules, int d_v, float *o)
+{
+    (void)p_scale;
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < MQA_PAD(d_v); c++) {
+            float x = 0.0f;
+            for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
+                const float *v = v_runs[t / MQA_GRANULE];
+                x = fmaf(p[(size_t)r * p_stride + (size_t)t],
+                         v[(size_t)(t % MQA_GRANULE) * (size_t)MQA_PAD(d_v) + (size_t)c], x);
+            }
+            o[(size_t)r * (size_t)MQA_PAD(d_v) + (size_t)c] = x + 0.0f;
+        }
+}
+
+static void pv_bf16(const float *p, size_t p_stride, const float *p_scale, int rows,
+                    const void *const *v_runs, int n_granules, int d_v, float *o)
+{
+    (void)p_scale;
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < MQA_PAD(d_v); c++) {
+            float x = 0.0f;
+            for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
+                const uint16_t *v = v_runs[t / MQA_GRANULE];
+                const size_t pair = (size_t)(t % MQA_GRANULE / 2) * (size_t)MQA_PAD(d_v) + (size_t)c;
+                x = fmaf(p[(size_t)r * p_stride + (size_t)t], mqa_bf16_to_f32(v[2 * pair + (size_t)(t % 2)]),
+                         x);
+            }
+            o[(size_t)r * (size_t)MQA_PAD(d_v) + (size_t)c] = x + 0.0f;
+        }
+}
+
+static void pv_int8(const float *p, size_t p_stride, const float *p_scale, int rows,
+                    const void *const *v_runs, int n_granules, int d_v, float *o)
+{
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < MQA_PAD(d_v); c++) {
+            int32_t high = 0, low = 0;
+            for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
+                const int8_t *v = (const int8_t *)v_runs[t / MQA_GRANULE] + MQA_GRANULE * sizeof(float);
+                const size_t quad = (size_t)(t % MQA_GRANULE / 4) * (size_t)MQA_PAD(d_v) + (size_t)c;
+                uint32_t u;
+                memcpy(&u, &p[(size_t)r * p_stride + (size_t)t], sizeof u);
+                high += (int)(u >> 8) * v[4 * quad + (size_t)(t % 4)];
+                low += (int)(u & 255) * v[4 * quad + (size_t)(t % 4)];
+            }
+            o[(size_t)r * (size_t)MQA_PAD(d_v) + (size_t)c] =
+                fmaf((float)high, 256.0f, (float)low) * p_scale[r] + 0.0f;
+        }
+}
+
+/* --- states ---------------------------------------------------------------------------------------- */
+
+static void fold(int rows, int d_v, float *a_m, float *a_l, float *a_o, const float *b_m, const float *b_l,
+                 const float *b_o)
+{
+    for (int r = 0; r < rows; r++) {
+        const float m = a_m[r] > b_m[r] ? a_m[r] : b_m[r];
+        const float wa = m == -INFINITY ? 0.0f : mqa_exp_reference(a_m[r] - m);
+        const float wb = m == -INFINITY ? 0.0f : mqa_exp_reference(b_m[r] - m);
+        a_m[r] = m;
+        a_l[r] = fmaf(a_l[r], wa, b_l[r] * wb);
+        for (int c = 0; c < MQA_PAD(d_v); c++) {
+            const size_t i = (size_t)r * (size_t)MQA_PAD(d_v) + (size_t)c;
+            a_o[i] = fmaf(a_o[i], wa, b_o[i] * wb);
+        }
+    }
+}
+
+static void finish(int rows, int d_v, const float *m, const float *l, const float *o, float *const *out,
+                   float *lse)
+{
+    for (int r = 0; r < rows; r++) {
+        for (int c = 0; c < d_v; c++)
+            out[r][c] = l[r] > 0.0f ? o[(size_t)r * (size_t)MQA_PAD(d_v) + (size_t)c] / l[r] : 0.0f;
+        if (lse) lse[r] = l[r] > 0.0f ? (float)((double)m[r] + mqa_log64((double)l[r])) : -INFINITY;
+    }
+}
+
+void mqa_attention_reference(mqa_kernels *k)
+{
+    const mqa_attention_kernels a = {
+        .recipe = "portable/1",
+        .pack_q = {pack_q_f32, pack_q_f32, mqa_pack_q_int8},
+        .scores = {scores_f32, scores_bf16, scores_int8},
+        .softmax = {softmax_float, softmax_float, softmax_int8},
+        .pv = {pv_f32, pv_bf16, pv_int8},
+        .fold = fold,
+        .finish = finish,
+    };
+    k->attention[MQA_NUMERICS_FAST] = k->attention[MQA_NUMERICS_PORTABLE] = a;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MQA_KERNELS_REFERENCE_REFERENCE_H
+#define MQA_KERNELS_REFERENCE_REFERENCE_H
+
+#include "kernels/kernels.h"
+
+/* exp of docs/numerics.md section 6, one value. */
+float mqa_exp_reference(float x);
+/* pack_q of the int8 format with q as s16: what instruction sets without another wish use. */
+int mqa_pack_q_int8(const float *const *q, int rows, int d, float sm_scale, void *q_block);
+
+/* Each fills its part of a table. The plain C ones come first, an instruction set's overwrite. */
+void mqa_attention_reference(mqa_kernels *k);
+void mqa_linear_rows_reference(mqa_kernels *k);
+void mqa_attention_avx2(mqa_kernels *k);
+void mqa_linear_rows_avx2(mqa_kernels *k);
+void mqa_attention_avx512(mqa_kernels *k);
+void mqa_linear_rows_avx512(mqa_kernels *k);
+
+#endif

@@ -1,0 +1,351 @@
+/* Attention's kernels on sixteen lanes, once for each instruction set. Include after v16_<isa>.h and
+ * dot8_<isa>.h, with these set:
+ *
+ *   ATTENTION_FILL             name of the function that fills a table
+ *   ATTENTION_VECTORS(rows)    vectors of 16 in a block of 1 .. 6 rows: 1, 2 or 4
+ *   ATTENTION_VECTORS_8(rows)  the same for the scores of the int8 format
+ *
+ * A block is (rows x vectors) accumulators; with few rows it takes more vectors, so that there are enough
+ * independent chains to hide the latency of FMA. The blocking never changes an output's chain.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <math.h>
+#include <stdbool.h>
+
+#include "kernels/q_row.h"
+#include "kernels/reference/reference.h"
+#include "kernels/simd/v16_math.h"
+
+#define UNROLL _Pragma("GCC unroll 16")
+
+#define MAX_BLOCK_ROWS 6
+
+/* Calls BLOCK(rows, vectors) with constants for the next block of rows. */
+#define BY_ROWS(left, BLOCK, VECTORS)                                                                        \
+    switch (left) {                                                                                          \
+    case 1:                                                                                                  \
+        BLOCK(1, VECTORS(1));                                                                                \
+        break;                                                                                               \
+    case 2:                                                                                                  \
+        BLOCK(2, VECTORS(2));                                                                                \
+        break;                                                                                               \
+    case 3:                                                                                                  \
+        BLOCK(3, VECTORS(3));                                                                                \
+        break;                                                                                               \
+    case 4:                                                                                                  \
+        BLOCK(4, VECTORS(4));                                                                                \
+        break;                                                                                               \
+    case 5:                                                                                                  \
+        BLOCK(5, VECTORS(5));                                                                                \
+        break;                                                                                               \
+    default:                                                                                                 \
+        BLOCK(MAX_BLOCK_ROWS, VECTORS(6));                                                                   \
+        break;                                                                                               \
+    }
+
+/* --- scores: q rows times K tiles --------------------------------------------------------------------- */
+
+typedef enum { KIND_F32, KIND_BF16 } kind;
+
+/* Vector 0 or 1 of a pair: d (or token) i and i + 1 of sixteen lanes. f32 has no pairs in memory. */
+V16_INLINE vf widen(kind type, const uint8_t *p, int second, size_t f32_stride)
+{
+    if (type == KIND_F32) return vf_load((const float *)p + (second ? f32_stride : 0));
+    return second ? vf_bf16_second(vi_load(p)) : vf_bf16_first(vi_load(p));
+}
+
+V16_INLINE void scores_block(kind type, int rows, int tiles, const float *q, size_t q_stride, int d,
+                             const uint8_t *k, size_t tile_bytes, float *s, size_t s_stride)
+{
+    const size_t pair_bytes = type == KIND_F32 ? 128 : 64;
+    vf acc[MAX_BLOCK_ROWS][4];
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_zero();
+    for (int i = 0; i < d; i += 2) {
+        UNROLL for (int second = 0; second < 2; second++)
+        {
+            vf x[4];
+            UNROLL for (int t = 0; t < tiles; t++) x[t] =
+                widen(type, k + (size_t)t * tile_bytes + (size_t)(i / 2) * pair_bytes, second, MQA_TILE);
+            UNROLL for (int r = 0; r < rows; r++)
+            {
+                const vf y = vf_set1(q[(size_t)r * q_stride + (size_t)(i + second)]);
+                UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_fma(y, x[t], acc[r][t]);
+            }
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++)
+        vf_store(s + (size_t)r * s_stride + t * MQA_TILE, acc[r][t]);
+}
+
+V16_INLINE void scores_float(kind type, const void *q_block, int rows, int d, const void *const *k_runs,
+                             int n_granules, float *s, size_t s_stride)
+{
+    const int d_pad = MQA_PAD(d);
+    const size_t tile_bytes = (size_t)(type == KIND_F32 ? 4 : 2) * MQA_TILE * (size_t)d_pad;
+    const size_t q_stride = MQA_Q_ROW_BYTES(d) / sizeof(float);
+    for (int g = 0; g < n_granules; g++) {
+        for (int r = 0; r < rows; r += MAX_BLOCK_ROWS) {
+            const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
+            float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
+            const uint8_t *k = k_runs[g];
+#define SCORES(R, T)                                                                                         \
+    for (int t = 0; t < MQA_GRANULE / MQA_TILE; t += (T))                                                    \
+    scores_block(type, R, T, q, q_stride, d_pad, k + (size_t)t * tile_bytes, tile_bytes, to + t * MQA_TILE,  \
+                 s_stride)
+            BY_ROWS(rows - r, SCORES, ATTENTION_VECTORS)
+#undef SCORES
+        }
+    }
+}
+
+static void scores_f32(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
+                       float *s, size_t s_stride)
+{
+    scores_float(KIND_F32, q_block, rows, d, k_runs, n_granules, s, s_stride);
+}
+
+static void scores_bf16(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
+                        float *s, size_t s_stride)
+{
+    scores_float(KIND_BF16, q_block, rows, d, k_runs, n_granules, s, s_stride);
+}
+
+V16_INLINE void scores_int8_block(int rows, int tiles, const void *q_block, int r0, int d,
+                                  const float *k_scale, const uint8_t *k, size_t tile_bytes, float *s,
+                                  size_t s_stride)
+{
+    const mqa_q_row *q[MAX_BLOCK_ROWS];
+    k8_acc acc[MAX_BLOCK_ROWS][4];
+    UNROLL for (int r = 0; r < rows; r++)
+    {
+        q[r] = mqa_q_row_at(q_block, r0 + r, d);
+        UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = k8_zero();
+    }
+    const int d_pad = MQA_PAD(d);
+    for (int i = 0; i < d_pad; i += 4) UNROLL for (int t = 0; t < tiles; t++)
+        {
+            const bytes16 x = k8_load(k + (size_t)t * tile_bytes + (size_t)i * MQA_TILE);
+            UNROLL for (int r = 0; r < rows; r++) acc[r][t] = k8_step(acc[r][t], x, q[r], d_pad, i);
+        }
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++)
+    {
+        const vi unbiased = vi_sub(k8_total(acc[r][t]), vi_set1((int32_t)(128u * (uint32_t)q[r]->sum)));
+        const vf x = vf_mul(vf_from_vi(unbiased), vf_set1(q[r]->scale));
+        vf_store(s + (size_t)r * s_stride + t * MQA_TILE, vf_mul(x, vf_load(k_scale + t * MQA_TILE)));
+    }
+}
+
+static void scores_int8(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
+                        float *s, size_t s_stride)
+{
+    const size_t tile_bytes = (size_t)MQA_TILE * (size_t)MQA_PAD(d);
+    for (int g = 0; g < n_granules; g++) {
+        const float *k_scale = k_runs[g];
+        const uint8_t *k = (const uint8_t *)(k_scale + MQA_GRANULE);
+        for (int r = 0; r < rows; r += MAX_BLOCK_ROWS) {
+            float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
+#define SCORES(R, T)                                                                                         \
+    for (int t = 0; t < MQA_GRANULE / MQA_TILE; t += (T))                                                    \
+    scores_int8_block(R, T, q_block, r, d, k_scale + t * MQA_TILE, k + (size_t)t * tile_bytes, tile_bytes,   \
+                      to + t * MQA_TILE, s_stride)
+            BY_ROWS(rows - r, SCORES, ATTENTION_VECTORS_8)
+#undef SCORES
+        }
+    }
+}
+
+/* --- softmax of a span -------------------------------------------------------------------------------- */
+
+static void softmax_float(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
+                          float *l, float *p_scale)
+{
+    (void)v_runs;
+    const int n = MQA_GRANULE * n_granules;
+    const int first = lo / MQA_TILE * MQA_TILE,
+              end = hi > lo ? (hi + MQA_TILE - 1) / MQA_TILE * MQA_TILE : first;
+    const vf none = vf_set1(-INFINITY);
+    vf largest = none;
+    for (int t = first; t < end; t += MQA_TILE) {
+        vf x = vf_load(s + t);
+        if (t < lo || t + MQA_TILE > hi) x = vf_if_range(t, lo, hi, x, none);
+        largest = vf_max(x, largest);
+    }
+    const float top = vf_tree_max(largest) + 0.0f;
+    const vf shift = vf_set1(top);
+    vf sum = vf_zero();
+    for (int t = 0; t < first; t += MQA_TILE) vf_store(s + t, vf_zero());
+    for (int t = first; t < end; t += MQA_TILE) {
+        vf x = vf_exp(vf_sub(vf_load(s + t), shift));
+        if (t < lo || t + MQA_TILE > hi) x = vf_if_range(t, lo, hi, x, vf_zero());
+        vf_store(s + t, x);
+        sum = vf_add(sum, x);
+    }
+    for (int t = end; t < n; t += MQA_TILE) vf_store(s + t, vf_zero());
+    *m = top;
+    *l = vf_tree_sum(sum);
+    *p_scale = 1.0f;
+}
+
+static void softmax_int8(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
+                         float *l, float *p_scale)
+{
+    const int n = MQA_GRANULE * n_granules;
+    softmax_float(s, n_granules, lo, hi, v_runs, m, l, p_scale);
+    vf top = vf_zero();
+    for (int t = 0; t < n; t += MQA_TILE) {
+        const float *v_scale = (const float *)v_runs[t / MQA_GRANULE] + t % MQA_GRANULE;
+        const vf w = vf_mul(vf_load(s + t), vf_load(v_scale));
+        vf_store(s + t, w);
+        top = vf_max(w, top);
+    }
+    float largest = vf_tree_max(top);
+    float inv = largest > 0.0f ? 65535.0f / largest : 0.0f;
+    if (!isfinite(inv)) largest = inv = 0.0f;
+    *p_scale = largest / 65535.0f;
+    for (int t = 0; t < n; t += MQA_TILE) {
+        const vf u = vf_min(vf_mul(vf_load(s + t), vf_set1(inv)), vf_set1(65535.0f));
+        v8_store_p(s + t, vi_from_vf(u));
+    }
+}
+
+/* --- P.V ---------------------------------------------------------------------------------------------- */
+
+V16_INLINE void pv_block(kind type, int rows, int vectors, const float *p, size_t p_stride, const uint8_t *v,
+                         size_t d_pad, bool first, bool last, float *o)
+{
+    const size_t pair_bytes = d_pad * (type == KIND_F32 ? 8 : 4);
+    vf acc[MAX_BLOCK_ROWS][4];
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c++) acc[r][c] =
+        first ? vf_zero() : vf_load(o + (size_t)r * d_pad + c * 16);
+    for (int t = 0; t < MQA_GRANULE; t += 2, v += pair_bytes) {
+        UNROLL for (int second = 0; second < 2; second++)
+        {
+            vf x[4];
+            UNROLL for (int c = 0; c < vectors; c++) x[c] = widen(type, v + (size_t)c * 64, second, d_pad);
+            UNROLL for (int r = 0; r < rows; r++)
+            {
+                const vf y = vf_set1(p[(size_t)r * p_stride + (size_t)(t + second)]);
+                UNROLL for (int c = 0; c < vectors; c++) acc[r][c] = vf_fma(y, x[c], acc[r][c]);
+            }
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c++)
+        vf_store(o + (size_t)r * d_pad + c * 16, last ? vf_add(acc[r][c], vf_zero()) : acc[r][c]);
+}
+
+V16_INLINE void pv_float(kind type, const float *p, size_t p_stride, int rows, const void *const *v_runs,
+                         int n_granules, int d_v, float *o)
+{
+    const int d_pad = MQA_PAD(d_v);
+    for (int g = 0; g < n_granules; g++) {
+        const uint8_t *v = v_runs[g];
+        const bool first = g == 0, last = g == n_granules - 1;
+        for (int r = 0; r < rows; r += MAX_BLOCK_ROWS) {
+            const float *from = p + (size_t)r * p_stride + (size_t)g * MQA_GRANULE;
+            float *to = o + (size_t)r * (size_t)d_pad;
+            int c = 0;
+#define PV(R, C)                                                                                             \
+    for (; c + 16 * (C) <= d_pad; c += 16 * (C))                                                             \
+        pv_block(type, R, C, from, p_stride, v + (size_t)c * 4, (size_t)d_pad, first, last, to + c);         \
+    for (; c < d_pad; c += 16)                                                                               \
+    pv_block(type, R, 1, from, p_stride, v + (size_t)c * 4, (size_t)d_pad, first, last, to + c)
+            BY_ROWS(rows - r, PV, ATTENTION_VECTORS)
+#undef PV
+        }
+    }
+}
+
+static void pv_f32(const float *p, size_t p_stride, const float *p_scale, int rows, const void *const *v_runs,
+                   int n_granules, int d_v, float *o)
+{
+    (void)p_scale;
+    pv_float(KIND_F32, p, p_stride, rows, v_runs, n_granules, d_v, o);
+}
+
+static void pv_bf16(const float *p, size_t p_stride, const float *p_scale, int rows,
+                    const void *const *v_runs, int n_granules, int d_v, float *o)
+{
+    (void)p_scale;
+    pv_float(KIND_BF16, p, p_stride, rows, v_runs, n_granules, d_v, o);
+}
+
+V16_INLINE void pv_int8_block(int rows, const float *p, size_t p_stride, const float *p_scale,
+                              const void *const *v_runs, int n_granules, size_t d_pad, size_t column,
+                              float *o)
+{
+    v8_acc acc[4];
+    UNROLL for (int r = 0; r < rows; r++) acc[r] = v8_zero();
+    for (int g = 0; g < n_granules; g++) {
+        const uint8_t *v = (const uint8_t *)v_runs[g] + MQA_GRANULE * sizeof(float) + column * 4;
+        for (int t = 0; t < MQA_GRANULE; t += 4, v += d_pad * 4) {
+            const bytes16 x = v8_load(v);
+            UNROLL for (int r = 0; r < rows; r++) acc[r] =
+                v8_step(acc[r], x, p + (size_t)r * p_stride + (size_t)(g * MQA_GRANULE + t));
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++)
+    {
+        const vf sum = vf_fma(vf_from_vi(acc[r].high), vf_set1(256.0f), vf_from_vi(acc[r].low));
+        vf_store(o + (size_t)r * d_pad + column, vf_add(vf_mul(sum, vf_set1(p_scale[r])), vf_zero()));
+    }
+}
+
+static void pv_int8(const float *p, size_t p_stride, const float *p_scale, int rows,
+                    const void *const *v_runs, int n_granules, int d_v, float *o)
+{
+    const size_t d_pad = (size_t)MQA_PAD(d_v);
+    for (int r = 0; r < rows; r += 4)
+        for (size_t c = 0; c < d_pad; c += 16) {
+            const float *from = p + (size_t)r * p_stride, *scale = p_scale + r;
+            float *to = o + (size_t)r * d_pad;
+            switch (rows - r) {
+            case 1:
+                pv_int8_block(1, from, p_stride, scale, v_runs, n_granules, d_pad, c, to);
+                break;
+            case 2:
+                pv_int8_block(2, from, p_stride, scale, v_runs, n_granules, d_pad, c, to);
+                break;
+            case 3:
+                pv_int8_block(3, from, p_stride, scale, v_runs, n_granules, d_pad, c, to);
+                break;
+            default:
+                pv_int8_block(4, from, p_stride, scale, v_runs, n_granules, d_pad, c, to);
+                break;
+            }
+        }
+}
+
+/* --- states ------------------------------------------------------------------------------------------- */
+
+static void fold(int rows, int d_v, float *a_m, float *a_l, float *a_o, const float *b_m, const float *b_l,
+                 const float *b_o)
+{
+    const size_t d_pad = (size_t)MQA_PAD(d_v);
+    for (int r = 0; r < rows; r++) {
+        const float m = a_m[r] > b_m[r] ? a_m[r] : b_m[r];
+        const float wa = m == -INFINITY ? 0.0f : mqa_exp_reference(a_m[r] - m);
+        const float wb = m == -INFINITY ? 0.0f : mqa_exp_reference(b_m[r] - m);
+        a_m[r] = m;
+        a_l[r] = fmaf(a_l[r], wa, b_l[r] * wb);
+        for (size_t i = (size_t)r * d_pad; i < (size_t)(r + 1) * d_pad; i += 16)
+            vf_store(a_o + i, vf_fma(vf_load(a_o + i), vf_set1(wa), vf_mul(vf_load(b_o + i), vf_set1(wb))));
+    }
+}
+
+void ATTENTION_FILL(mqa_kernels *k)
+{
+    for (int numerics = 0; numerics < 2; numerics++) {
+        mqa_attention_kernels *a = &k->attention[numerics];
+        a->scores[MQA_KV_F32] = scores_f32;
+        a->scores[MQA_KV_BF16] = scores_bf16;
+        a->scores[MQA_KV_INT8] = scores_int8;
+        a->pack_q[MQA_KV_INT8] = dot8_pack_q;
+        a->softmax[MQA_KV_F32] = a->softmax[MQA_KV_BF16] = softmax_float;
+        a->softmax[MQA_KV_INT8] = softmax_int8;
+        a->pv[MQA_KV_F32] = pv_f32;
+        a->pv[MQA_KV_BF16] = pv_bf16;
+        a->pv[MQA_KV_INT8] = pv_int8;
+        a->fold = fold;
+    }
+}
