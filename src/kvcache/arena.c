@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcache/arena.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE ((size_t)2 << 20)
+
+/* mqa_alloc would touch, and in sanitized builds commit, the whole range: this only reserves it. */
+static unsigned char *reserve(size_t size, bool huge)
+{
+    size_t asked;
+    if (!mqa_add(size, HUGE_PAGE, &asked)) return NULL;
+    unsigned char *p =
+        mmap(NULL, asked, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    const size_t head = -(uintptr_t)p & (HUGE_PAGE - 1);
+    if (head) munmap(p, head);
+    if (head < HUGE_PAGE) munmap(p + head + size, HUGE_PAGE - head);
+    if (huge) madvise(p + head, size, MADV_HUGEPAGE); /* a wish */
+    return p + head;
+}
+
+mqa_status mqa_arena_create(mqa_arena *arena, const mqa_allocator *allocator, int n_layers,
+                            size_t slice_bytes, int64_t max_pages, int64_t limit_pages, mqa_error *err)
+{
+    *arena = (mqa_arena){.slice_bytes = slice_bytes,
+                         .n_layers = n_layers,
+                         .allocator = allocator,
+                         .max_pages = max_pages,
+                         .limit_pages = limit_pages};
+    if (!mqa_mul(slice_bytes, (size_t)max_pages, &arena->layer_stride) ||
+        !mqa_mul(arena->layer_stride, (size_t)n_layers, &arena->size) ||
+        arena->size > PTRDIFF_MAX - 2 * HUGE_PAGE)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "cache of %lld pages of %zu bytes in %d layers is beyond any address space",
+                        (long long)max_pages, slice_bytes, n_layers);
+    arena->size = mqa_round_up(arena->size, 4096);
+    /* A layer whose pages don't fill a huge one would only waste it. */
+    arena->base = allocator ? allocator->alloc(allocator->user, arena->size, HUGE_PAGE)
+                            : reserve(arena->size, arena->layer_stride >= HUGE_PAGE);
+    arena->free = mqa_alloc_array(allocator, (size_t)max_pages, sizeof *arena->free);
+    if (!arena->base || !arena->free) {
+        const size_t size = arena->size;
+        mqa_arena_destroy(arena);
+        return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "cannot reserve %zu bytes of addresses for a cache",
+                        size);
+    }
+    return MQA_OK;
+}
+
+void mqa_arena_destroy(mqa_arena *arena)
+{
+    if (arena->base && arena->allocator)
+        arena->allocator->free(arena->allocator->user, arena->base, arena->size);
+    else if (arena->base)
+        munmap(arena->base, arena->size);
+    mqa_release(arena->allocator, arena->free, (size_t)arena->max_pages * sizeof *arena->free);
+    *arena = (mqa_arena){0};
+}
+
+int32_t mqa_arena_take(mqa_arena *arena)
+{
+    arena->in_use++;
+    const bool fresh = arena->n_free == 0;
+    const int32_t page = fresh ? (int32_t)arena->n_touched++ : arena->free[--arena->n_free];
+    if (fresh && !arena->allocator) return page; /* zeros from the operating system */
+    for (int layer = 0; layer < arena->n_layers; layer++)
+        memset(mqa_arena_slice(arena, layer, page), 0, arena->slice_bytes);
+    return page;
+}
+
+void mqa_arena_give_back(mqa_arena *arena, int32_t page)
+{
+    arena->in_use--;
+    arena->free[arena->n_free++] = page;
+}

@@ -1,0 +1,81 @@
+/* Cache configurations: names of formats, what is valid, and what it comes to in bytes.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <string.h>
+
+#include "base/status.h"
+#include "kvcache/cache.h"
+
+enum { MAX_LAYERS = 65536, MAX_KV_HEADS = 65536, MAX_HEAD_DIM = 1024 };
+
+static const char *const type_names[MQA_KV_TYPES] = {
+    [MQA_KV_F32] = "f32", [MQA_KV_BF16] = "bf16", [MQA_KV_INT8] = "int8"};
+
+const char *mqa_kv_type_name(mqa_kv_type type)
+{
+    return (unsigned)type < MQA_KV_TYPES ? type_names[type] : "unknown";
+}
+
+mqa_status mqa_kv_type_parse(const char *name, mqa_kv_type *out, mqa_error *err)
+{
+    if (name && out) {
+        if (strcmp(name, "q8_0") == 0) name = type_names[MQA_KV_INT8];
+        for (int i = 0; i < MQA_KV_TYPES; i++) {
+            if (strcmp(name, type_names[i]) != 0) continue;
+            *out = (mqa_kv_type)i;
+            return MQA_OK;
+        }
+    }
+    return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "cache format '%.40s': give f32, bf16 or int8 (q8_0)",
+                    name ? name : "(null)");
+}
+
+static mqa_status check_range(const char *name, int value, int max, mqa_error *err)
+{
+    if (value >= 1 && value <= max) return MQA_OK;
+    return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "cache: %s is %d: give 1 to %d", name, value, max);
+}
+
+mqa_status mqa_cache_layout_make(const mqa_cache_config *config, mqa_cache_layout *out, mqa_error *err)
+{
+    if (!config) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "cache: config is NULL");
+    if (config->struct_size != sizeof *config)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "mqa_cache_config.struct_size is %zu: set it to sizeof(mqa_cache_config), %zu",
+                        config->struct_size, sizeof *config);
+    MQA_TRY(check_range("n_layers", config->n_layers, MAX_LAYERS, err));
+    MQA_TRY(check_range("n_kv_heads", config->n_kv_heads, MAX_KV_HEADS, err));
+    MQA_TRY(check_range("head_dim_qk", config->head_dim_qk, MAX_HEAD_DIM, err));
+    MQA_TRY(check_range("head_dim_vo", config->head_dim_vo, MAX_HEAD_DIM, err));
+    if ((unsigned)config->k_type >= MQA_KV_TYPES || (unsigned)config->v_type >= MQA_KV_TYPES)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "cache: formats %d and %d of K and V: not of mqa_kv_type", (int)config->k_type,
+                        (int)config->v_type);
+    if (config->window < 0)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "cache: window is %lld: give 0 (none) or more",
+                        (long long)config->window);
+    /* With these limits nothing here exceeds 2^53. */
+    out->k_run = mqa_k_run_bytes(config->k_type, config->head_dim_qk);
+    out->v_run = mqa_v_run_bytes(config->v_type, config->head_dim_vo);
+    out->head_bytes = out->k_run + out->v_run;
+    out->slice_bytes = out->head_bytes * (size_t)config->n_kv_heads;
+    out->page_bytes = out->slice_bytes * (size_t)config->n_layers;
+    return MQA_OK;
+}
+
+size_t mqa_cache_page_bytes(const mqa_cache_config *config)
+{
+    mqa_cache_layout layout;
+    return mqa_cache_layout_make(config, &layout, NULL) == MQA_OK ? layout.page_bytes : 0;
+}
+
+size_t mqa_kv_bytes(const mqa_cache_config *config, int64_t n_tokens, int64_t chunk)
+{
+    const size_t page_bytes = mqa_cache_page_bytes(config);
+    if (page_bytes == 0 || n_tokens < 1 || chunk < 1) return 0;
+    const int64_t last_chunk = (n_tokens - 1) / chunk * chunk; /* where the last extend began */
+    const int64_t pages = mqa_pages_for(n_tokens) - mqa_window_dead_pages(config->window, last_chunk);
+    size_t bytes;
+    return mqa_mul((size_t)pages, page_bytes, &bytes) ? bytes : SIZE_MAX;
+}
