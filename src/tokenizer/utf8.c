@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tokenizer/utf8.h"
+
+#include <string.h>
+
+size_t mqa_utf8_valid_length(const uint8_t *p, size_t n)
+{
+    size_t at = 0, length;
+    while (at < n) {
+        uint64_t eight;
+        if (n - at >= 8 && (memcpy(&eight, p + at, 8), (eight & 0x8080808080808080u) == 0)) {
+            at += 8;
+            continue;
+        }
+        if (mqa_utf8_next(p + at, n - at, &length) != MQA_UTF8_CHARACTER) break;
+        at += length;
+    }
+    return at;
+}
+
+mqa_status mqa_utf8_append_repaired(mqa_text *out, const uint8_t *p, size_t n, mqa_utf8_repair how,
+                                    mqa_error *err)
+{
+    while (n > 0) {
+        size_t good = mqa_utf8_valid_length(p, n);
+        MQA_TRY(mqa_text_append(out, p, good, err));
+        p += good, n -= good;
+        if (n == 0) break;
+        size_t bad;
+        mqa_utf8_next(p, n, &bad);
+        for (size_t i = 0; i < (how == MQA_REPAIR_EACH_BYTE ? bad : 1); i++)
+            MQA_TRY(mqa_text_append(out, "\xEF\xBF\xBD", 3, err));
+        p += bad, n -= bad;
+    }
+    return MQA_OK;
+}
+
+uint32_t mqa_utf8_code_point(const uint8_t *p, size_t length)
+{
+    if (length == 1) return p[0];
+    uint32_t code = p[0] & (0xFFu >> (length + 1));
+    for (size_t i = 1; i < length; i++) code = code << 6 | (p[i] & 0x3F);
+    return code;
+}
