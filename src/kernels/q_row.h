@@ -17,9 +17,10 @@ typedef struct mqa_q_row {
     int32_t sum; /* int8: the sum of q_i, for the bias of K */
     char header_pad[56];
     union {
-        float f32[1];   /* [MQA_PAD(d)] */
-        int16_t s16[1]; /* [MQA_PAD(d)] */
-        int8_t s8[1];   /* [2][MQA_PAD(d)]: high digits, then low */
+        float f32[1];     /* [MQA_PAD(d)] */
+        int16_t s16[1];   /* [MQA_PAD(d)] */
+        uint16_t bf16[1]; /* [MQA_PAD(d)], the bf16 recipes */
+        int8_t s8[1];     /* [2][MQA_PAD(d)]: high digits, then low */
     } x;
 } mqa_q_row;
 

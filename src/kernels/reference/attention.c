@@ -122,8 +122,8 @@ float mqa_exp_reference(float x)
     return mqa_f32_from_bits(mqa_f32_bits(p) + ((uint32_t)(int32_t)n << 23));
 }
 
-static void softmax_float(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
-                          float *l, float *p_scale)
+void mqa_softmax_float_reference(float *s, int n_granules, int lo, int hi, const void *const *v_runs,
+                                 float *m, float *l, float *p_scale)
 {
     (void)v_runs;
     *p_scale = 1.0f;
@@ -143,7 +143,7 @@ static void softmax_float(float *s, int n_granules, int lo, int hi, const void *
 static void softmax_int8(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
                          float *l, float *p_scale)
 {
-    softmax_float(s, n_granules, lo, hi, v_runs, m, l, p_scale);
+    mqa_softmax_float_reference(s, n_granules, lo, hi, v_runs, m, l, p_scale);
     float largest = 0.0f;
     for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
         s[t] *= ((const float *)v_runs[t / MQA_GRANULE])[t % MQA_GRANULE];
@@ -246,7 +246,7 @@ void mqa_attention_reference(mqa_kernels *k)
         .recipe = "portable/1",
         .pack_q = {pack_q_f32, pack_q_f32, mqa_pack_q_int8},
         .scores = {scores_f32, scores_bf16, scores_int8},
-        .softmax = {softmax_float, softmax_float, softmax_int8},
+        .softmax = {mqa_softmax_float_reference, mqa_softmax_float_reference, softmax_int8},
         .pv = {pv_f32, pv_bf16, pv_int8},
         .fold = fold,
         .finish = finish,

@@ -9,6 +9,11 @@ float mqa_exp_reference(float x);
 /* pack_q of the int8 format with q as s16: what instruction sets without another wish use. */
 int mqa_pack_q_int8(const float *const *q, int rows, int d, float sm_scale, void *q_block);
 
+mqa_softmax_fn mqa_softmax_float_reference;
+
+/* pack_q and softmax of the bf16 recipes. */
+void mqa_bf16_rows_reference(mqa_attention_kernels *a);
+
 /* Each fills its part of a table. The plain C ones come first, an instruction set's overwrite. */
 void mqa_attention_reference(mqa_kernels *k);
 void mqa_linear_rows_reference(mqa_kernels *k);
@@ -16,5 +21,11 @@ void mqa_attention_avx2(mqa_kernels *k);
 void mqa_linear_rows_avx2(mqa_kernels *k);
 void mqa_attention_avx512(mqa_kernels *k);
 void mqa_linear_rows_avx512(mqa_kernels *k);
+
+/* The fast recipes of the bf16 format, in their own instructions and in plain C with the same bits. */
+void mqa_attention_avx512_bf16(mqa_kernels *k);
+void mqa_avx512_bf16_reference(mqa_kernels *k);
+void mqa_attention_amx(mqa_kernels *k);
+void mqa_attention_amx_c(mqa_kernels *k);
 
 #endif
