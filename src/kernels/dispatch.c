@@ -21,27 +21,6 @@ static bool bf16_dot_is_fast(const mqa_cpu *cpu)
 }
 #endif
 
-static void fill(void)
-{
-    for (int isa = 0; isa <= MQA_ISA_NEON; isa++) {
-        tables[isa].isa = (mqa_isa)isa;
-        mqa_attention_reference(&tables[isa]);
-        mqa_linear_rows_reference(&tables[isa]);
-    }
-    mqa_attention_amx_c(&tables[MQA_ISA_AMX_C]);
-#if defined(__x86_64__)
-    mqa_attention_avx2(&tables[MQA_ISA_AVX2]);
-    mqa_linear_rows_avx2(&tables[MQA_ISA_AVX2]);
-    for (int i = 0; i < 2; i++) {
-        mqa_kernels *table = &tables[i ? MQA_ISA_AMX : MQA_ISA_AVX512];
-        mqa_attention_avx512(table);
-        mqa_linear_rows_avx512(table);
-    }
-    if (bf16_dot_is_fast(mqa_cpu_detect())) mqa_attention_avx512_bf16(&tables[MQA_ISA_AVX512]);
-    mqa_attention_amx(&tables[MQA_ISA_AMX]);
-#endif
-}
-
 int mqa_isa_available(mqa_isa isa)
 {
     const mqa_cpu *cpu = mqa_cpu_detect();
@@ -61,6 +40,31 @@ int mqa_isa_available(mqa_isa isa)
     default:
         (void)cpu;
         return 0;
+    }
+}
+
+/* Code of an instruction set, its fill functions too, runs only where the CPU has it. */
+static void fill(void)
+{
+    for (int isa = 0; isa <= MQA_ISA_NEON; isa++) {
+        mqa_kernels *table = &tables[isa];
+        table->isa = (mqa_isa)isa;
+        mqa_attention_reference(table);
+        mqa_linear_rows_reference(table);
+        if (isa == MQA_ISA_AMX_C) mqa_attention_amx_c(table);
+#if defined(__x86_64__)
+        if (!mqa_isa_available(table->isa)) continue;
+        if (isa == MQA_ISA_AVX2) {
+            mqa_attention_avx2(table);
+            mqa_linear_rows_avx2(table);
+        }
+        if (isa == MQA_ISA_AVX512 || isa == MQA_ISA_AMX) {
+            mqa_attention_avx512(table);
+            mqa_linear_rows_avx512(table);
+        }
+        if (isa == MQA_ISA_AVX512 && bf16_dot_is_fast(mqa_cpu_detect())) mqa_attention_avx512_bf16(table);
+        if (isa == MQA_ISA_AMX) mqa_attention_amx(table);
+#endif
     }
 }
 

@@ -16,6 +16,7 @@ void mqa_bf16_rows_reference(mqa_attention_kernels *a);
 
 /* Each fills its part of a table. The plain C ones come first, an instruction set's overwrite. */
 void mqa_attention_reference(mqa_kernels *k);
+void mqa_linear_reference(mqa_kernels *k); /* called by the next */
 void mqa_linear_rows_reference(mqa_kernels *k);
 void mqa_attention_avx2(mqa_kernels *k);
 void mqa_linear_rows_avx2(mqa_kernels *k);
