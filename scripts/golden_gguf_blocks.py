@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes tests/gguf/data/blocks.bin, random blocks of every tensor type we read and what the gguf
 package's numpy reference makes of them, and tests/gguf/data/package.gguf, a small file by the package's
-own writer with every type of metadata (tests/gguf/test_gguf.c knows what is in it).
+own writer with every type of metadata (tests/gguf/test_gguf.c knows what is in it), and
+tests/gguf/data/corpus, small valid files for the fuzz target to start from.
 
     python3 -m venv venv && venv/bin/pip install gguf==0.19.0 && venv/bin/python scripts/golden_gguf_blocks.py
 
@@ -58,9 +59,37 @@ def write_package_file():
     w.close()
 
 
+def write_corpus():
+    corpus = DATA / "corpus"
+    corpus.mkdir(exist_ok=True)
+    for version in (2, 3):
+        (corpus / f"empty-v{version}.gguf").write_bytes(struct.pack("<4sIQQ", b"GGUF", version, 0, 0))
+    w = GGUFWriter(corpus / "types.gguf", "a")
+    w.add_custom_alignment(64)
+    for t in TYPES:
+        values, size = GGML_QUANT_SIZES[t]
+        w.add_tensor(t.name, np.full((1, size), 0x35, dtype=np.uint8), raw_dtype=t)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+    w = GGUFWriter(corpus / "vocabulary.gguf", "llama")
+    w.add_token_list([b"<s>", b"\xe2\x96\x81a", b"<0x0A>"] * 7)
+    w.add_token_scores([0.0, -1.0, -1000.0] * 7)
+    w.add_token_types([3, 1, 6] * 7)
+    w.add_uint16("split.no", 0)
+    w.add_uint16("split.count", 1)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+    (corpus / "package.gguf").write_bytes((DATA / "package.gguf").read_bytes())
+
+
 def main():
     DATA.mkdir(parents=True, exist_ok=True)
     write_package_file()
+    write_corpus()
     rng = np.random.default_rng(20261124)
     out = bytearray()
     np.seterr(all="ignore")
