@@ -99,7 +99,7 @@ static void headers(void **state)
     bytes b = {.size = 0};
     expect(&b, MQA_ERR_FORMAT, "not a GGUF file");
     put_raw(&b, "ggml", 4);
-    put(&b, 0, 40);
+    put_data(&b, 1, 40);
     expect(&b, MQA_ERR_FORMAT, "not a GGUF file");
     for (uint32_t version = 2; version <= 3; version++) {
         b = header(version, 0, 0);
