@@ -4,6 +4,7 @@
  *   ATTENTION_FILL             name of the function that fills a table
  *   ATTENTION_VECTORS(rows)    vectors of 16 in a block of 1 .. 6 rows: 1, 2 or 4
  *   ATTENTION_VECTORS_8(rows)  the same for the scores of the int8 format
+ *   ATTENTION_MOST_ROWS(type)  rows of the largest block: f32, bf16
  *
  * A block is (rows x vectors) accumulators; with few rows it takes more vectors, so that there are enough
  * independent chains to hide the latency of FMA. The blocking never changes an output's chain.
@@ -21,9 +22,16 @@
 
 #define MAX_BLOCK_ROWS 6
 
-/* Calls BLOCK(rows, vectors) with constants for the next block of rows. */
-#define BY_ROWS(left, BLOCK, VECTORS)                                                                        \
-    switch (left) {                                                                                          \
+/* The rows of the next block, so that the blocks of what is left are even and at most `most`. */
+V16_INLINE int next_rows(int left, int most)
+{
+    const int blocks = (left + most - 1) / most;
+    return (left + blocks - 1) / blocks;
+}
+
+/* Calls BLOCK(rows, vectors) with constants for a block of 1 .. 6 rows. */
+#define BY_ROWS(rows_now, BLOCK, VECTORS)                                                                    \
+    switch (rows_now) {                                                                                      \
     case 1:                                                                                                  \
         BLOCK(1, VECTORS(1));                                                                                \
         break;                                                                                               \
@@ -85,7 +93,8 @@ V16_INLINE void scores_float(kind type, const void *q_block, int rows, int d, co
     const size_t tile_bytes = (size_t)(type == KIND_F32 ? 4 : 2) * MQA_TILE * (size_t)d_pad;
     const size_t q_stride = MQA_Q_ROW_BYTES(d) / sizeof(float);
     for (int g = 0; g < n_granules; g++) {
-        for (int r = 0; r < rows; r += MAX_BLOCK_ROWS) {
+        for (int r = 0, now; r < rows; r += now) {
+            now = next_rows(rows - r, ATTENTION_MOST_ROWS(type));
             const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
             float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
             const uint8_t *k = k_runs[g];
@@ -93,7 +102,7 @@ V16_INLINE void scores_float(kind type, const void *q_block, int rows, int d, co
     for (int t = 0; t < MQA_GRANULE / MQA_TILE; t += (T))                                                    \
     scores_block(type, R, T, q, q_stride, d_pad, k + (size_t)t * tile_bytes, tile_bytes, to + t * MQA_TILE,  \
                  s_stride)
-            BY_ROWS(rows - r, SCORES, ATTENTION_VECTORS)
+            BY_ROWS(now, SCORES, ATTENTION_VECTORS)
 #undef SCORES
         }
     }
@@ -143,13 +152,14 @@ static void scores_int8(const void *q_block, int rows, int d, const void *const 
     for (int g = 0; g < n_granules; g++) {
         const float *k_scale = k_runs[g];
         const uint8_t *k = (const uint8_t *)(k_scale + MQA_GRANULE);
-        for (int r = 0; r < rows; r += MAX_BLOCK_ROWS) {
+        for (int r = 0, now; r < rows; r += now) {
+            now = next_rows(rows - r, 4);
             float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
 #define SCORES(R, T)                                                                                         \
     for (int t = 0; t < MQA_GRANULE / MQA_TILE; t += (T))                                                    \
     scores_int8_block(R, T, q_block, r, d, k_scale + t * MQA_TILE, k + (size_t)t * tile_bytes, tile_bytes,   \
                       to + t * MQA_TILE, s_stride)
-            BY_ROWS(rows - r, SCORES, ATTENTION_VECTORS_8)
+            BY_ROWS(now, SCORES, ATTENTION_VECTORS_8)
 #undef SCORES
         }
     }
@@ -241,7 +251,8 @@ V16_INLINE void pv_float(kind type, const float *p, size_t p_stride, int rows, c
     for (int g = 0; g < n_granules; g++) {
         const uint8_t *v = v_runs[g];
         const bool first = g == 0, last = g == n_granules - 1;
-        for (int r = 0; r < rows; r += MAX_BLOCK_ROWS) {
+        for (int r = 0, now; r < rows; r += now) {
+            now = next_rows(rows - r, ATTENTION_MOST_ROWS(type));
             const float *from = p + (size_t)r * p_stride + (size_t)g * MQA_GRANULE;
             float *to = o + (size_t)r * (size_t)d_pad;
             int c = 0;
@@ -250,7 +261,7 @@ V16_INLINE void pv_float(kind type, const float *p, size_t p_stride, int rows, c
         pv_block(type, R, C, from, p_stride, v + (size_t)c * 4, (size_t)d_pad, first, last, to + c);         \
     for (; c < d_pad; c += 16)                                                                               \
     pv_block(type, R, 1, from, p_stride, v + (size_t)c * 4, (size_t)d_pad, first, last, to + c)
-            BY_ROWS(rows - r, PV, ATTENTION_VECTORS)
+            BY_ROWS(now, PV, ATTENTION_VECTORS)
 #undef PV
         }
     }
