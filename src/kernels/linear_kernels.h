@@ -3,12 +3,11 @@
  * Weights are cut into tiles of 16 outputs. A tile is a sequence of blocks of 32 inputs; a block holds
  *
  *   scale[groups][16], then min[groups][16] if has_min (f16 or f32; groups = 32 / group)
- *   the quants: unsigned q of `bits` bits, whose 8-bit form is [8][16][4] (step = input / 4, output, input % 4):
- *      8 bits   that form, 512 bytes
- *      4 bits   256 bytes: byte j holds form[j] in its low and form[j + 256] in its high nibble
- *      5 bits   as 4 bits, then 64 bytes: bit s of byte i is the fifth bit of form[64 * s + i]
- *      6 bits   as 4 bits, then 128 bytes: bits 2 * (s / 2), +1 of byte 64 * (s % 2) + i are the top bits of
- *               form[64 * s + i]
+ *   the quants: unsigned q of `bits` bits, whose 8-bit form is [8][16][4] (step = input / 4, output, input %
+ * 4): 8 bits   that form, 512 bytes 4 bits   256 bytes: byte j holds form[j] in its low and form[j + 256] in
+ * its high nibble 5 bits   as 4 bits, then 64 bytes: bit s of byte i is the fifth bit of form[64 * s + i] 6
+ * bits   as 4 bits, then 128 bytes: bits 2 * (s / 2), +1 of byte 64 * (s % 2) + i are the top bits of form[64
+ * * s + i]
  *
  * and means w = (q - zero) * scale + min. Inputs are padded to 32 and outputs to 16 by zero scales and mins.
  *

@@ -95,9 +95,8 @@ static void linear(const mqa_linear_weight *w, const mqa_linear_rows *x, int row
                     const size_t block = (size_t)r * (size_t)w->n_blocks + (size_t)(g / groups);
                     const int in_block = g % groups;
                     const float d = x->scale[block], scale = s.scale[g * MQA_LINEAR_TILE + lane];
-                    const int32_t t =
-                        dot_group(s.form + (g / groups) * MQA_LINEAR_FORM_BYTES, lane, f.zero,
-                                  x->q + block * MQA_LINEAR_BLOCK, in_block * f.group, f.group);
+                    const int32_t t = dot_group(s.form + (g / groups) * MQA_LINEAR_FORM_BYTES, lane, f.zero,
+                                                x->q + block * MQA_LINEAR_BLOCK, in_block * f.group, f.group);
                     sum = fmaf((float)t, scale * d, sum);
                     if (f.has_min) {
                         const int32_t *sum16 = x->sum16 + block * 2;

@@ -13,7 +13,7 @@
 static const double LOG2E = 0x1.71547652b82fep+0;
 static const double LN2_HI = 0x1.62e42fefa3800p-1, LN2_LO = 0x1.ef35793c76730p-45;
 static const double TWO_OVER_PI = 0x1.45f306dc9c883p-1;
-static const double PIO2_1 = 0x1.921fb54400000p+0; /* 33 bits */
+static const double PIO2_1 = 0x1.921fb54400000p+0;  /* 33 bits */
 static const double PIO2_2 = 0x1.0b46118000000p-34; /* 26 bits */
 static const double PIO2_3 = 0x1.313198a2e0370p-61;
 
@@ -82,9 +82,9 @@ static double sin_part(double r, double low)
 }
 static double cos_part(double r, double low)
 {
-    static const double c[] = {-1.0 / 6402373705728000, 1.0 / 20922789888000, -1.0 / 87178291200,
-                               1.0 / 479001600,         -1.0 / 3628800,       1.0 / 40320,
-                               -1.0 / 720,              1.0 / 24};
+    static const double c[] = {
+        -1.0 / 6402373705728000, 1.0 / 20922789888000, -1.0 / 87178291200, 1.0 / 479001600,
+        -1.0 / 3628800,          1.0 / 40320,          -1.0 / 720,         1.0 / 24};
     const double z = r * r, half = 0.5 * z, w = 1.0 - half;
     double p = 0.0;
     for (int i = 0; i < 8; i++) p = fma(p, z, c[i]);

@@ -63,6 +63,46 @@ V16_INLINE vf vf_fnma(vf x, vf y, vf z)
 {
     return (vf){_mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b)};
 }
+/* x * y - z, rounded once */
+V16_INLINE vf vf_fms(vf x, vf y, vf z)
+{
+    return (vf){_mm256_fmsub_ps(x.a, y.a, z.a), _mm256_fmsub_ps(x.b, y.b, z.b)};
+}
+V16_INLINE vf vf_neg(vf x)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return (vf){_mm256_xor_ps(sign, x.a), _mm256_xor_ps(sign, x.b)};
+}
+/* The even and the odd ones of the 32 values x, y; and back: the first and the last 16 of even, odd, even,
+ * ... */
+V16_INLINE __m256 vf_in_order(__m256 x)
+{
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xd8));
+}
+V16_INLINE vf vf_even(vf x, vf y)
+{
+    return (vf){vf_in_order(_mm256_shuffle_ps(x.a, x.b, 0x88)),
+                vf_in_order(_mm256_shuffle_ps(y.a, y.b, 0x88))};
+}
+V16_INLINE vf vf_odd(vf x, vf y)
+{
+    return (vf){vf_in_order(_mm256_shuffle_ps(x.a, x.b, 0xdd)),
+                vf_in_order(_mm256_shuffle_ps(y.a, y.b, 0xdd))};
+}
+V16_INLINE vf vf_zip8(__m256 even, __m256 odd)
+{
+    const __m256 low = _mm256_unpacklo_ps(even, odd), high = _mm256_unpackhi_ps(even, odd);
+    return (vf){_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)};
+}
+V16_INLINE vf vf_zip_low(vf even, vf odd)
+{
+    return vf_zip8(even.a, odd.a);
+}
+V16_INLINE vf vf_zip_high(vf even, vf odd)
+{
+    return vf_zip8(even.b, odd.b);
+}
+
 /* y where x or y is NaN, and where both are zero */
 V16_INLINE vf vf_max(vf x, vf y)
 {
@@ -141,6 +181,40 @@ V16_INLINE vf vf_scale2(vf x, vf n)
     const vi e = vi_from_vf(n);
     return (vf){_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x.a), _mm256_slli_epi32(e.a, 23))),
                 _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x.b), _mm256_slli_epi32(e.b, 23)))};
+}
+
+/* The bits of |x|, which are ordered as |x| is. */
+V16_INLINE vi vf_abs_bits(vf x)
+{
+    const vf y = vf_abs(x);
+    return (vi){_mm256_castps_si256(y.a), _mm256_castps_si256(y.b)};
+}
+V16_INLINE vi vi_max(vi x, vi y)
+{
+    return (vi){_mm256_max_epi32(x.a, y.a), _mm256_max_epi32(x.b, y.b)};
+}
+V16_INLINE int32_t vi_max_lane(vi x)
+{
+    const __m256i y = _mm256_max_epi32(x.a, x.b);
+    __m128i z = _mm_max_epi32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1));
+    z = _mm_max_epi32(z, _mm_shuffle_epi32(z, 0x4e));
+    z = _mm_max_epi32(z, _mm_shuffle_epi32(z, 0xb1));
+    return _mm_cvtsi128_si32(z);
+}
+V16_INLINE int32_t vi_sum_lanes(vi x)
+{
+    const __m256i y = _mm256_add_epi32(x.a, x.b);
+    __m128i z = _mm_add_epi32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1));
+    z = _mm_add_epi32(z, _mm_shuffle_epi32(z, 0x4e));
+    z = _mm_add_epi32(z, _mm_shuffle_epi32(z, 0xb1));
+    return _mm_cvtsi128_si32(z);
+}
+/* Sixteen bytes, of lanes in [-128, 127]. */
+V16_INLINE void vi_store_s8(int8_t *p, vi x)
+{
+    const __m256i pairs = _mm256_packs_epi32(x.a, x.b); /* 0-3 8-11 | 4-7 12-15 */
+    const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+    _mm_storeu_si128((__m128i *)p, _mm_shuffle_epi32(bytes, 0xd8));
 }
 
 /* Sixteen pairs of bf16: the first and the second of each pair, widened. */

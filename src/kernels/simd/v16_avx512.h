@@ -53,6 +53,34 @@ V16_INLINE vf vf_fnma(vf x, vf y, vf z)
 {
     return _mm512_fnmadd_ps(x, y, z);
 }
+V16_INLINE vf vf_fms(vf x, vf y, vf z)
+{
+    return _mm512_fmsub_ps(x, y, z);
+}
+V16_INLINE vf vf_neg(vf x)
+{
+    return _mm512_xor_ps(x, _mm512_set1_ps(-0.0f));
+}
+V16_INLINE vf vf_even(vf x, vf y)
+{
+    const __m512i i = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_permutex2var_ps(x, i, y);
+}
+V16_INLINE vf vf_odd(vf x, vf y)
+{
+    const __m512i i = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_permutex2var_ps(x, i, y);
+}
+V16_INLINE vf vf_zip_low(vf even, vf odd)
+{
+    const __m512i i = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    return _mm512_permutex2var_ps(even, i, odd);
+}
+V16_INLINE vf vf_zip_high(vf even, vf odd)
+{
+    const __m512i i = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    return _mm512_permutex2var_ps(even, i, odd);
+}
 V16_INLINE vf vf_max(vf x, vf y)
 {
     return _mm512_max_ps(x, y);
@@ -118,6 +146,26 @@ V16_INLINE vf vf_scale2(vf x, vf n)
 {
     return _mm512_castsi512_ps(
         _mm512_add_epi32(_mm512_castps_si512(x), _mm512_slli_epi32(_mm512_cvtps_epi32(n), 23)));
+}
+V16_INLINE vi vf_abs_bits(vf x)
+{
+    return _mm512_castps_si512(vf_abs(x));
+}
+V16_INLINE vi vi_max(vi x, vi y)
+{
+    return _mm512_max_epi32(x, y);
+}
+V16_INLINE int32_t vi_max_lane(vi x)
+{
+    return _mm512_reduce_max_epi32(x);
+}
+V16_INLINE int32_t vi_sum_lanes(vi x)
+{
+    return _mm512_reduce_add_epi32(x);
+}
+V16_INLINE void vi_store_s8(int8_t *p, vi x)
+{
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(x));
 }
 
 V16_INLINE vf vf_bf16_first(vi pairs)
