@@ -31,7 +31,7 @@ int main(void) { return 0; }|for (int i = 0; i < n; ++i) {|def f(x):\n    return
 é|e\u0301|n\u0303o|ä ö ü ß|A\u030a|Å|\u0301|a\u0301\u0302\u0303\u0304|Z̴͑a̷l̸g̵o̶|ﬁ ligature|ǅ|İi|Straße|naïve café|Ångström|Việt Nam|Tiếng Việt có dấu|o\u0323\u0302
 😀|😀😁😂|👍🏽|👨‍👩‍👧‍👦|🏳️‍🌈|🇩🇪🇫🇷|❤️|☺|⚡️ fast|🤦🏼‍♂️|a😀b| 😀 |1️⃣|🫠|©®™|♠♥♦♣
 ∑∫∂∇√∞≈≠≤≥|∀x∈ℝ: x²≥0|α+β=γ|𝔸𝕓𝒞|f: X → Y|⟨ψ|φ⟩|x₁ + x₂|ℏω|½mv²|π≈3.14|∮E·dA|\\frac{a}{b}|$x^2$|A ⊂ B|⊕⊗|← ↑ → ↓|─│┌┐|▁|▁▁|a▁b|▁Hello|█▓▒░
-\u00a0|a\u00a0b|\u2003em|\u200b|\u200d|\ufeff|\u2028|\u2029x|\u0085|\u180e|\u3000|\u1680|\u2000\u2001 \u2002|a\u00a0 b|\u00ad|\x1c\x1d\x1e\x1f|\x01\x02\x7f|\x80|\ufffd|\ufffe|\U0010ffff|\U000e0001
+\u00a0|a\u00a0b|\u2003em|\u200b|\u200d|\ufeff|\u2028|\u2029x|\u0085|\u180e|a\u180e\u180eb|\u0085\u0085 \x1c\x1cz|\u3000|\u1680|\u2000\u2001 \u2002|a\u00a0 b|\u00ad|\x1c\x1d\x1e\x1f|\x01\x02\x7f|\x80|\ufffd|\ufffe|\U0010ffff|\U000e0001
 <bos>|<eos>|<pad>|<unk>|<start_of_turn>user\nHi<end_of_turn>\n|<end_of_turn>|<mask>|<unused0>|<unused99>|<start_of_image>|[multimodal]|<0x0A>|<0x41>|a<bos>b| <bos> |<bos><bos>|<eos|<<eos>>|<table>|<h1>Title</h1>|<code>x</code>
 <|im_start|>user\nHi<|im_end|>\n|<|im_start|>|<|im_end|>|<|endoftext|>|a<|endoftext|>b|<|im_start|>system\nYou are<|im_end|>|<|im_|>|<|im_start|<|im_start|>|<repo_name>|<reponame>x|<file_sep>|<filename>a.c|<gh_stars>100|<jupyter_code>|<empty_output>|<|eot_id|>|<s>|[INST] x [/INST]
 https://www.example.com/path?q=1&r=2#frag|user@example.com|C:\\Windows\\System32|/usr/local/bin|192.168.0.1|+1 (555) 010-9999|#hashtag @mention|A.B.C.|U.S.A.|e.g., i.e.|Mr. O'Neill's|"quoted"|“curly” ‘quotes’|«guillemets»|—dash–en-hyphen|… ellipsis|semi;colon|wait...what?!|(parenthesised)|[x]{y}<z>

@@ -8,7 +8,8 @@
  * may contain NUL, and are meant to be UTF-8. What isn't UTF-8 is dealt with as follows:
  *   "llama": an ill-formed byte becomes the token of that byte (<0xXX>), so decoding gives it back;
  *   "gpt2":  each ill-formed byte is read as U+FFFD, as llama.cpp does.
- * Encoding takes time and memory about linear in the text; a text may have up to 1 GiB.
+ * Encoding takes time and memory about linear in the text, some 60 bytes for each byte of its longest word; a
+ * text may have up to 256 MiB.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -121,7 +122,8 @@ typedef enum mqa_chat_form {
     MQA_CHAT_CHATML = 0, /* <|im_start|>role\n…<|im_end|>\n, with the template's default system message */
     MQA_CHAT_GEMMA = 1,  /* <start_of_turn>user\n…<end_of_turn>\n; system goes before the first user turn */
     MQA_CHAT_LLAMA2 = 2, /* [INST] <<SYS>>…<</SYS>> … [/INST] */
-    MQA_CHAT_LLAMA3 = 3  /* <|start_header_id|>role<|end_header_id|>\n\n…<|eot_id|> */
+    MQA_CHAT_LLAMA3 =
+        3 /* <|start_header_id|>role<|end_header_id|>\n\n…<|eot_id|>; 3.1's date lines are left out */
 } mqa_chat_form;
 
 typedef struct mqa_chat_message {

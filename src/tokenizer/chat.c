@@ -222,6 +222,7 @@ static mqa_status write_chat(chat *c, const mqa_tokenizer *t, const mqa_chat_mes
 mqa_status mqa_chat_render(const mqa_tokenizer *t, const mqa_chat_message *messages, size_t n_messages,
                            unsigned flags, mqa_text *out, mqa_error *err)
 {
+    if (!out) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "chat: out is NULL");
     mqa_text text = {0};
     chat c = {.text = &text};
     mqa_status status = write_chat(&c, t, messages, n_messages, flags, err);
@@ -234,6 +235,7 @@ mqa_status mqa_chat_render(const mqa_tokenizer *t, const mqa_chat_message *messa
 mqa_status mqa_chat_encode(const mqa_tokenizer *t, const mqa_chat_message *messages, size_t n_messages,
                            unsigned flags, mqa_tokens *out, mqa_error *err)
 {
+    if (!out) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "chat: out is NULL");
     mqa_text text = {0};
     chat c = {.text = &text};
     size_t before = out->n;

@@ -10,9 +10,10 @@
 #include "tokenizer/pretokenize.h"
 #include "tokenizer/vocab.h"
 
-#define MQA_TEXT_MAX  ((size_t)1 << 30)
-#define MQA_VOCAB_MAX ((size_t)1 << 24)
-#define MQA_PIECE_MAX ((size_t)1 << 16)
+#define MQA_TEXT_MAX    ((size_t)1 << 28)
+#define MQA_VOCAB_MAX   ((size_t)1 << 24)
+#define MQA_PIECE_MAX   ((size_t)1 << 16)
+#define MQA_SPECIAL_MAX 512 /* bytes: each position of a text may walk along one */
 
 struct mqa_tokenizer {
     mqa_tokenizer_kind kind;

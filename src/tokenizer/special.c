@@ -38,8 +38,15 @@ mqa_status mqa_special_build(mqa_tokenizer *t, mqa_error *err)
     for (int32_t id = 0; id < t->n_tokens; id++) n += is_special(t->types[id]);
     t->special = malloc((n ? n : 1) * sizeof *t->special);
     if (!t->special) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "tokenizer: no memory for special tokens");
-    for (int32_t id = 0; id < t->n_tokens; id++)
-        if (is_special(t->types[id]) && mqa_piece_length(t, id) > 0) t->special[t->n_special++] = id;
+    for (int32_t id = 0; id < t->n_tokens; id++) {
+        uint32_t length = mqa_piece_length(t, id);
+        if (!is_special(t->types[id]) || length == 0) continue;
+        if (length > MQA_SPECIAL_MAX)
+            return mqa_fail(err, MQA_ERR_FORMAT,
+                            "tokenizer.ggml.tokens: special token %d has %u bytes, more than %d", id, length,
+                            MQA_SPECIAL_MAX);
+        t->special[t->n_special++] = id;
+    }
     qsort_r(t->special, t->n_special, sizeof *t->special, by_bytes, t);
     uint32_t kept = 0; /* of equal texts the lowest id */
     for (uint32_t i = 0; i < t->n_special; i++) {
