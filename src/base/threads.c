@@ -1,4 +1,4 @@
-/* The thread pool: persistent threads, one ticket word, a short spin and then sleep.
+/* The thread pool: persistent threads, one ticket word; who waits spins, yields, then sleeps.
  *
  * A run is published as one 64-bit ticket, (number of the run << 32 | tasks not yet handed out). Taking a
  * task is a compare-and-swap that counts the low half down, so
@@ -16,6 +16,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -30,10 +31,13 @@
 #include "base/fpenv.h"
 #include "base/memory.h"
 
+/* Who waits spins first, as the next step of a token is microseconds away; then spins on but yields, so that
+ * it keeps nobody from its CPU; and sleeps only when nothing has come for longer than the scheduler takes to
+ * spread threads over CPUs. A wake-up costs more than most steps (60 us on a virtual machine). */
 enum {
     MAX_THREADS = 4096,
-    SPIN_NS =
-        50 * 1000, /* longer than the serial gaps between the steps of a token, far below a time slice */
+    SPIN_NS = 50 * 1000,
+    YIELD_NS = 5 * 1000 * 1000,
     PAUSES_PER_LOOK = 32 /* pauses between looks at the clock */
 };
 
@@ -45,7 +49,7 @@ typedef struct worker {
 
 struct mqa_pool {
     int n_threads;
-    int spin_ns;
+    bool patient;    /* there is a CPU for every thread */
     worker *workers; /* n_threads - 1 */
 
     _Alignas(MQA_CACHE_LINE) _Atomic uint64_t ticket;
@@ -88,12 +92,14 @@ static void wake(_Atomic uint32_t *word, int n)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
 }
 
-/* Spins until *word differs from value or spin_ns have passed; true if it differs. */
-static bool spin_while(_Atomic uint32_t *word, uint32_t value, int spin_ns)
+/* Spins, then yields, until *word differs from value or the time is over; true if it differs. */
+static bool spin_while(_Atomic uint32_t *word, uint32_t value, bool patient)
 {
     if (atomic_load_explicit(word, memory_order_acquire) != value) return true;
-    if (spin_ns == 0) return false;
-    for (int64_t end = now_ns() + spin_ns; now_ns() < end;) {
+    if (!patient) return false;
+    int64_t start = now_ns(), waited = 0;
+    while ((waited = now_ns() - start) < YIELD_NS) {
+        if (waited > SPIN_NS) sched_yield();
         for (int i = 0; i < PAUSES_PER_LOOK; i++) {
             relax();
             if (atomic_load_explicit(word, memory_order_acquire) != value) return true;
@@ -138,7 +144,7 @@ static void *worker_main(void *user)
         uint32_t epoch = atomic_load(&pool->epoch);
         if (atomic_load(&pool->stop)) return NULL;
         work(pool, me->index);
-        if (spin_while(&pool->epoch, epoch, pool->spin_ns)) continue;
+        if (spin_while(&pool->epoch, epoch, pool->patient)) continue;
         atomic_fetch_add(&pool->sleepers, 1);
         while (atomic_load(&pool->epoch) == epoch) sleep_while(&pool->epoch, epoch);
         atomic_fetch_sub(&pool->sleepers, 1);
@@ -172,7 +178,7 @@ void mqa_pool_run(mqa_pool *pool, mqa_task_fn *fn, void *arg, int n_tasks)
     for (;;) {
         uint32_t done = atomic_load(&pool->done);
         if (done == (uint32_t)n_tasks) break;
-        if (spin_while(&pool->done, done, pool->spin_ns)) continue;
+        if (spin_while(&pool->done, done, pool->patient)) continue;
         atomic_store(&pool->caller_sleeps, true);
         if (atomic_load(&pool->done) == done) sleep_while(&pool->done, done);
         atomic_store(&pool->caller_sleeps, false);
@@ -218,7 +224,7 @@ mqa_status mqa_pool_create(int n_threads, mqa_pool **out, mqa_error *err)
     pool->n_threads = n_threads;
     pool->workers = workers;
     /* More threads than CPUs: whoever spins keeps another of ours from its work. */
-    pool->spin_ns = n_threads <= mqa_cpu_count() ? SPIN_NS : 0;
+    pool->patient = n_threads <= mqa_cpu_count();
 
     /* Signals are for the program's own threads. */
     sigset_t all, before;
