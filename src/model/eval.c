@@ -1,0 +1,224 @@
+/* Evaluation: items are checked as a whole, then go through the model in steps of at most chunk rows.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/fpenv.h"
+#include "kvcache/cache.h"
+#include "model/session.h"
+
+/* ---- where the tokens are cut ---- */
+
+/* Items one after the other, chunk tokens to a step: a part is what one item has in one step. */
+typedef struct cursor {
+    int item;
+    int64_t done; /* of that item's tokens */
+    int room;     /* rows left in this step */
+} cursor;
+
+/* Tokens of the next part; 0 where the step is full or all items are done. */
+static int next_part(const mqa_eval_item *items, int n_items, cursor *at)
+{
+    if (at->item < n_items && at->done == items[at->item].n_tokens) {
+        at->item++;
+        at->done = 0;
+    }
+    if (at->item == n_items) return 0;
+    const int64_t left = items[at->item].n_tokens - at->done;
+    return left < at->room ? (int)left : at->room;
+}
+
+static void advance(cursor *at, int part)
+{
+    at->done += part;
+    at->room -= part;
+}
+
+static bool at_end(const mqa_eval_item *items, int n_items, cursor *at, int chunk)
+{
+    at->room = chunk;
+    return next_part(items, n_items, at) == 0;
+}
+
+/* ---- the budget ---- */
+
+static size_t bytes_held(const mqa_session *s, int sequence)
+{
+    size_t bytes = 0;
+    for (int k = 0; k < MQA_LAYER_KINDS; k++)
+        if (s->kind[k].cache)
+            bytes += (size_t)s->kind[k].sequences[sequence]->n_pages * s->kind[k].page_bytes;
+    return bytes;
+}
+
+/* What a sequence holds after an extend from begin to end tokens. */
+static size_t bytes_after(const mqa_session *s, int64_t begin, int64_t end)
+{
+    size_t bytes = 0;
+    for (int k = 0; k < MQA_LAYER_KINDS; k++) {
+        const mqa_session_kind *kind = &s->kind[k];
+        if (!kind->cache) continue;
+        const int64_t pages = mqa_pages_for(end) - mqa_window_dead_pages(kind->config.window, begin);
+        bytes += (size_t)pages * kind->page_bytes;
+    }
+    return bytes;
+}
+
+/* The most bytes of pages in use at any time of evaluating the items; exact. */
+static size_t peak_bytes(const mqa_session *s, const mqa_eval_item *items, int n_items)
+{
+    size_t bytes = mqa_session_kv_bytes(s), peak = bytes, before = 0;
+    for (cursor at = {0}; !at_end(items, n_items, &at, s->options.chunk);) {
+        for (int part; (part = next_part(items, n_items, &at)) > 0; advance(&at, part)) {
+            const int sequence = items[at.item].sequence;
+            const int64_t begin = mqa_session_length(s, sequence) + at.done;
+            if (at.done == 0) before = bytes_held(s, sequence);
+            const size_t after = bytes_after(s, begin, begin + part);
+            bytes = bytes - before + after;
+            before = after;
+            if (bytes > peak) peak = bytes;
+        }
+    }
+    return peak;
+}
+
+static mqa_status check_budget(const mqa_session *s, const mqa_eval_item *items, int n_items, mqa_error *err)
+{
+    if (s->options.kv_budget_bytes == 0) return MQA_OK;
+    const size_t peak = peak_bytes(s, items, n_items);
+    if (peak <= s->options.kv_budget_bytes) return MQA_OK;
+    return mqa_fail(err, MQA_ERR_BUDGET,
+                    "these tokens would bring the KV cache to %zu bytes; its budget is %zu, %zu are in use",
+                    peak, s->options.kv_budget_bytes, mqa_session_kv_bytes(s));
+}
+
+/* ---- arguments ---- */
+
+static mqa_status check_item(mqa_session *s, const mqa_eval_item *item, int index, mqa_error *err)
+{
+    if (item->sequence < 0 || item->sequence >= s->options.max_sequences)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "item %d: there is no sequence %d (max_sequences is %d)", index, item->sequence,
+                        s->options.max_sequences);
+    if (s->seen[item->sequence]++)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "item %d: sequence %d occurs twice", index,
+                        item->sequence);
+    if (item->n_tokens < 1 || !item->tokens)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "item %d: no tokens", index);
+    if ((unsigned)item->want > MQA_LOGITS_ALL || (item->want != MQA_LOGITS_NONE && !item->logits))
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "item %d: wants logits but gives no room for them",
+                        index);
+    const int64_t length = mqa_session_length(s, item->sequence);
+    if (item->n_tokens > s->options.context - length)
+        return mqa_fail(err, MQA_ERR_BUDGET,
+                        "sequence %d holds %" PRId64 " tokens; %" PRId64
+                        " more exceed the context of %" PRId64,
+                        item->sequence, length, item->n_tokens, s->options.context);
+    for (int64_t t = 0; t < item->n_tokens; t++)
+        if (item->tokens[t] < 0 || item->tokens[t] >= s->model->hp.n_vocab)
+            return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "item %d: token %" PRId64 " is %d, not in [0, %d)",
+                            index, t, item->tokens[t], s->model->hp.n_vocab);
+    return MQA_OK;
+}
+
+static mqa_status check_items(mqa_session *s, const mqa_eval_item *items, int n_items, mqa_error *err)
+{
+    memset(s->seen, 0, (size_t)s->options.max_sequences);
+    for (int i = 0; i < n_items; i++) MQA_TRY(check_item(s, &items[i], i, err));
+    return check_budget(s, items, n_items, err);
+}
+
+/* ---- one step ---- */
+
+/* Puts one part's rows into the step. */
+static void add_part(mqa_session *s, mqa_step *step, const mqa_eval_item *item, int64_t done, int part)
+{
+    const int row0 = step->n_rows;
+    mqa_segment *segment = &s->segments[step->n_segments++];
+    *segment = (mqa_segment){.position = mqa_session_length(s, item->sequence), .n_rows = part};
+    for (int k = 0; k < MQA_LAYER_KINDS; k++)
+        if (s->kind[k].cache) segment->sequence[k] = s->kind[k].sequences[item->sequence];
+    memcpy(s->tokens + row0, item->tokens + done, (size_t)part * sizeof *s->tokens);
+
+    const size_t n_vocab = (size_t)s->model->hp.n_vocab;
+    for (int i = 0; i < part; i++) {
+        const bool last = done + i == item->n_tokens - 1;
+        if (item->want == MQA_LOGITS_NONE || (item->want == MQA_LOGITS_LAST && !last)) continue;
+        const size_t slot = item->want == MQA_LOGITS_ALL ? (size_t)(done + i) : 0;
+        s->wanted[step->n_wanted] = row0 + i;
+        s->logits[step->n_wanted++] = item->logits + slot * n_vocab;
+    }
+    step->n_rows += part;
+}
+
+static mqa_status extend_and_plan(mqa_session *s, const mqa_step *step, mqa_error *err)
+{
+    for (int k = 0; k < MQA_LAYER_KINDS; k++) {
+        mqa_session_kind *kind = &s->kind[k];
+        if (!kind->cache) continue;
+        for (int i = 0; i < step->n_segments; i++) {
+            const mqa_segment *segment = &step->segments[i];
+            MQA_TRY(mqa_sequence_extend(segment->sequence[k], segment->n_rows, err));
+            kind->plan_items[i] =
+                (mqa_plan_item){.sequence = segment->sequence[k], .n_queries = segment->n_rows};
+        }
+        MQA_TRY(mqa_plan_batch(kind->plan, kind->plan_items, step->n_segments, err));
+    }
+    return MQA_OK;
+}
+
+/* As if the step had not begun. A window's pages from before it are still there: extend gives back only
+ * what the step's first token cannot see. */
+static void undo(const mqa_step *step)
+{
+    for (int i = 0; i < step->n_segments; i++)
+        for (int k = 0; k < MQA_LAYER_KINDS; k++) {
+            mqa_sequence *sequence = step->segments[i].sequence[k];
+            if (sequence && mqa_sequence_length(sequence) > step->segments[i].position)
+                (void)mqa_sequence_truncate(sequence, step->segments[i].position, NULL);
+        }
+}
+
+static mqa_status run_step(mqa_session *s, mqa_step *step, mqa_error *err)
+{
+    mqa_status status = extend_and_plan(s, step, err);
+    if (status == MQA_OK) status = s->model->arch->forward(step, err);
+    if (status != MQA_OK) undo(step);
+    return status;
+}
+
+mqa_status mqa_session_eval(mqa_session *s, const mqa_eval_item *items, int n_items, const volatile int *stop,
+                            mqa_error *err)
+{
+    if (!s || n_items < 0 || (n_items > 0 && !items))
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_session_eval: session or items is NULL");
+    MQA_TRY(check_items(s, items, n_items, err));
+    const mqa_context *ctx = s->model->ctx;
+    mqa_plan *const plans[MQA_LAYER_KINDS] = {s->kind[0].plan, s->kind[1].plan};
+    const mqa_fpenv saved = mqa_fpenv_enter();
+    mqa_status status = MQA_OK;
+    for (cursor at = {0}; status == MQA_OK && !at_end(items, n_items, &at, s->options.chunk);) {
+        if (stop && *stop) {
+            status = mqa_fail(err, MQA_ERR_CANCELLED, "evaluation was stopped");
+            break;
+        }
+        atomic_int not_finite = 0;
+        mqa_step step = {.model = s->model,
+                         .kernels = ctx->kernels,
+                         .pool = ctx->pool,
+                         .ws = &s->ws,
+                         .plan = plans,
+                         .segments = s->segments,
+                         .tokens = s->tokens,
+                         .wanted = s->wanted,
+                         .logits = s->logits,
+                         .not_finite = &not_finite};
+        for (int part; (part = next_part(items, n_items, &at)) > 0; advance(&at, part))
+            add_part(s, &step, &items[at.item], at.done, part);
+        status = run_step(s, &step, err);
+    }
+    mqa_fpenv_leave(saved);
+    return status;
+}

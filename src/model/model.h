@@ -1,0 +1,81 @@
+/* What a loaded model is. Filled by an architecture's load function, read-only after it.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef MQA_MODEL_MODEL_H
+#define MQA_MODEL_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gguf/gguf.h"
+#include "kernels/context.h"
+#include "model/matrix.h"
+#include "mqa/model.h"
+
+/* The two kinds of layers; each has a cache and a plan of its own. */
+typedef enum mqa_layer_kind { MQA_LAYER_GLOBAL = 0, MQA_LAYER_WINDOW = 1 } mqa_layer_kind;
+#define MQA_LAYER_KINDS 2
+
+typedef struct mqa_rope {
+    double base;
+    double position_scale; /* positions are multiplied by it: 1 / factor of linear scaling */
+} mqa_rope;
+
+typedef struct mqa_hparams {
+    int n_layers, n_embd, n_ff, n_heads, n_kv_heads, head_dim, n_vocab, context_length;
+    int n_rope; /* leading dims of a head that RoPE turns, even */
+    bool rope_neox;
+    mqa_rope rope[MQA_LAYER_KINDS];
+    int window; /* keys that a query of a window layer sees */
+    float norm_eps;
+    float sm_scale;
+    float embd_scale; /* embedding rows are multiplied by it where it isn't 1 */
+} mqa_hparams;
+
+/* A vector of weights; data NULL where the model has none. */
+typedef struct mqa_vector {
+    float *data;
+    int n;
+} mqa_vector;
+
+typedef struct mqa_layer {
+    mqa_vector attn_norm, q_norm, k_norm, post_attn_norm, ffn_norm, post_ffn_norm;
+    mqa_matrix q, k, v, out, gate, up, down;
+    mqa_layer_kind kind;
+    int cache_layer; /* which layer of its kind's cache */
+} mqa_layer;
+
+struct mqa_step;
+struct mqa_loader;
+typedef struct mqa_arch {
+    const char *name; /* general.architecture */
+    /* Reads and checks the file's keys, sets the layers' kinds, and loads the tensors. */
+    mqa_status (*load)(struct mqa_loader *loader, mqa_model *model, mqa_error *err);
+    /* Tokens of a step to logits, by the building blocks of layers.h. */
+    mqa_status (*forward)(struct mqa_step *step, mqa_error *err);
+} mqa_arch;
+
+struct mqa_model {
+    mqa_context *ctx;
+    const mqa_arch *arch;
+    mqa_hparams hp;
+    mqa_layer *layers; /* [hp.n_layers] */
+    int n_layers_of[MQA_LAYER_KINDS];
+    mqa_matrix embd, head; /* head.n_out is 0 where the embedding is used for it */
+    mqa_vector output_norm;
+    mqa_tokenizer *tokenizer;
+    char *name;
+    size_t name_bytes;
+    uint64_t n_params;
+    size_t weight_bytes, file_bytes;
+};
+
+static inline const mqa_matrix *mqa_model_head(const mqa_model *model)
+{
+    return model->head.n_out > 0 ? &model->head : &model->embd;
+}
+
+extern const mqa_arch mqa_arch_gemma3, mqa_arch_llama;
+
+#endif

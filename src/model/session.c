@@ -1,0 +1,206 @@
+/* Sessions: their making, and what they hold.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "model/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "kvcache/cache.h"
+
+enum { DEFAULT_CHUNK = 512, MAX_CHUNK = 65536, MAX_SEQUENCES = 65536 };
+static const int64_t MAX_CONTEXT = (int64_t)1 << 40;
+
+mqa_session_options mqa_session_options_default(void)
+{
+    return (mqa_session_options){
+        .struct_size = sizeof(mqa_session_options), .k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16};
+}
+
+static mqa_status settle_options(const mqa_model *model, const mqa_session_options *options,
+                                 mqa_session_options *out, mqa_error *err)
+{
+    *out = options ? *options : mqa_session_options_default();
+    if (out->struct_size != sizeof *out)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "mqa_session_options.struct_size is %zu: begin with mqa_session_options_default()",
+                        out->struct_size);
+    if (out->context == 0) out->context = model->hp.context_length;
+    if (out->max_sequences == 0) out->max_sequences = 1;
+    if (out->chunk == 0) out->chunk = DEFAULT_CHUNK;
+    if (out->context < 1 || out->context > MAX_CONTEXT)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "context is %" PRId64 ": give 1 to %" PRId64,
+                        out->context, MAX_CONTEXT);
+    if (out->max_sequences < 1 || out->max_sequences > MAX_SEQUENCES)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "max_sequences is %d: give 1 to %d",
+                        out->max_sequences, MAX_SEQUENCES);
+    if (out->chunk < 1 || out->chunk > MAX_CHUNK)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "chunk is %d: give 1 to %d", out->chunk, MAX_CHUNK);
+    return MQA_OK;
+}
+
+/* Page ids for the worst case: every sequence at its longest. */
+static int64_t max_pages(const mqa_session *s, const mqa_session_kind *kind)
+{
+    int64_t pages = mqa_pages_for(s->options.context);
+    const int64_t window = kind->config.window;
+    if (window > 0) {
+        const int64_t ring = mqa_pages_for(window + s->options.chunk) + 1;
+        if (ring < pages) pages = ring;
+    }
+    pages *= s->options.max_sequences;
+    const size_t budget = s->options.kv_budget_bytes;
+    if (budget > 0 && (size_t)pages > budget / kind->page_bytes) pages = (int64_t)(budget / kind->page_bytes);
+    return pages > 0 ? pages : 1;
+}
+
+static mqa_status create_kind(mqa_session *s, mqa_layer_kind which, mqa_error *err)
+{
+    const mqa_model *model = s->model;
+    const mqa_hparams *hp = &model->hp;
+    const mqa_allocator *a = model->ctx->allocator;
+    mqa_session_kind *kind = &s->kind[which];
+    if (model->n_layers_of[which] == 0) return MQA_OK;
+    kind->config = (mqa_cache_config){.struct_size = sizeof(mqa_cache_config),
+                                      .n_layers = model->n_layers_of[which],
+                                      .n_kv_heads = hp->n_kv_heads,
+                                      .head_dim_qk = hp->head_dim,
+                                      .head_dim_vo = hp->head_dim,
+                                      .k_type = s->options.k_type,
+                                      .v_type = s->options.v_type,
+                                      .window = which == MQA_LAYER_WINDOW ? hp->window : 0};
+    mqa_cache_layout layout;
+    MQA_TRY(mqa_cache_layout_make(&kind->config, &layout, err));
+    kind->page_bytes = layout.page_bytes;
+    kind->config.max_pages = max_pages(s, kind);
+    MQA_TRY(mqa_cache_create(model->ctx, &kind->config, &kind->cache, err));
+    const mqa_plan_options plan = {
+        .struct_size = sizeof plan, .n_heads = hp->n_heads, .sm_scale = hp->sm_scale};
+    MQA_TRY(mqa_plan_create(kind->cache, &plan, &kind->plan, err));
+    const size_t n = (size_t)s->options.max_sequences;
+    kind->sequences = mqa_alloc_array(a, n, sizeof *kind->sequences);
+    kind->plan_items = mqa_alloc_array(a, n, sizeof *kind->plan_items);
+    if (!kind->sequences || !kind->plan_items)
+        return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for %zu sequences", n);
+    for (size_t i = 0; i < n; i++) MQA_TRY(mqa_sequence_create(kind->cache, &kind->sequences[i], err));
+    return MQA_OK;
+}
+
+static mqa_status create_tables(mqa_session *s, mqa_error *err)
+{
+    const mqa_allocator *a = s->model->ctx->allocator;
+    const size_t n = (size_t)s->options.max_sequences, chunk = (size_t)s->options.chunk;
+    s->segments = mqa_alloc_array(a, n, sizeof *s->segments);
+    s->seen = mqa_alloc_array(a, n, sizeof *s->seen);
+    s->tokens = mqa_alloc_array(a, chunk, sizeof *s->tokens);
+    s->wanted = mqa_alloc_array(a, chunk, sizeof *s->wanted);
+    s->logits = mqa_alloc_array(a, chunk, sizeof *s->logits);
+    if (!s->segments || !s->seen || !s->tokens || !s->wanted || !s->logits)
+        return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a session");
+    return MQA_OK;
+}
+
+static mqa_status create(mqa_session *s, mqa_error *err)
+{
+    for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) MQA_TRY(create_kind(s, (mqa_layer_kind)kind, err));
+    MQA_TRY(create_tables(s, err));
+    MQA_TRY(mqa_workspace_create(s->model, s->options.chunk, &s->ws, err));
+    const mqa_plan *plan = s->kind[MQA_LAYER_GLOBAL].plan;
+    if (!plan) plan = s->kind[MQA_LAYER_WINDOW].plan;
+    snprintf(s->recipe, sizeof s->recipe, "%s+int8/1", mqa_plan_recipe(plan));
+    return MQA_OK;
+}
+
+mqa_status mqa_session_create(mqa_model *model, const mqa_session_options *options, mqa_session **out,
+                              mqa_error *err)
+{
+    if (!model || !out)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_session_create: model or out is NULL");
+    *out = NULL;
+    mqa_session_options settled;
+    MQA_TRY(settle_options(model, options, &settled, err));
+    mqa_session *s = mqa_alloc(model->ctx->allocator, sizeof *s);
+    if (!s) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a session");
+    s->model = model;
+    s->options = settled;
+    const mqa_status status = create(s, err);
+    if (status != MQA_OK)
+        mqa_session_destroy(&s);
+    else
+        *out = s;
+    return status;
+}
+
+static void destroy_kind(const mqa_session *s, mqa_session_kind *kind)
+{
+    const mqa_allocator *a = s->model->ctx->allocator;
+    const size_t n = (size_t)s->options.max_sequences;
+    mqa_plan_destroy(&kind->plan);
+    for (size_t i = 0; kind->sequences && i < n; i++) mqa_sequence_destroy(&kind->sequences[i]);
+    mqa_cache_destroy(&kind->cache);
+    mqa_release(a, kind->sequences, n * sizeof *kind->sequences);
+    mqa_release(a, kind->plan_items, n * sizeof *kind->plan_items);
+}
+
+void mqa_session_destroy(mqa_session **session)
+{
+    if (!session || !*session) return;
+    mqa_session *s = *session;
+    const mqa_allocator *a = s->model->ctx->allocator;
+    const size_t n = (size_t)s->options.max_sequences, chunk = (size_t)s->options.chunk;
+    for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) destroy_kind(s, &s->kind[kind]);
+    mqa_workspace_destroy(s->model, &s->ws);
+    mqa_release(a, s->segments, n * sizeof *s->segments);
+    mqa_release(a, s->seen, n * sizeof *s->seen);
+    mqa_release(a, s->tokens, chunk * sizeof *s->tokens);
+    mqa_release(a, s->wanted, chunk * sizeof *s->wanted);
+    mqa_release(a, s->logits, chunk * sizeof *s->logits);
+    mqa_release(a, s, sizeof *s);
+    *session = NULL;
+}
+
+int64_t mqa_session_length(const mqa_session *s, int sequence)
+{
+    if (sequence < 0 || sequence >= s->options.max_sequences) return 0;
+    const mqa_session_kind *kind =
+        &s->kind[s->kind[MQA_LAYER_GLOBAL].cache ? MQA_LAYER_GLOBAL : MQA_LAYER_WINDOW];
+    return mqa_sequence_length(kind->sequences[sequence]);
+}
+
+mqa_status mqa_session_truncate(mqa_session *s, int sequence, int64_t length, mqa_error *err)
+{
+    if (!s || sequence < 0 || sequence >= s->options.max_sequences)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "truncate: there is no sequence %d", sequence);
+    /* Windows first: only they can refuse what the others accept. */
+    for (int kind = MQA_LAYER_KINDS - 1; kind >= 0; kind--)
+        if (s->kind[kind].cache)
+            MQA_TRY(mqa_sequence_truncate(s->kind[kind].sequences[sequence], length, err));
+    return MQA_OK;
+}
+
+size_t mqa_session_kv_bytes(const mqa_session *s)
+{
+    size_t bytes = 0;
+    for (int kind = 0; kind < MQA_LAYER_KINDS; kind++)
+        if (s->kind[kind].cache) bytes += mqa_cache_bytes_in_use(s->kind[kind].cache);
+    return bytes;
+}
+
+size_t mqa_session_kv_bytes_multi_head(const mqa_session *s)
+{
+    size_t bytes = 0;
+    for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) {
+        if (!s->kind[kind].cache) continue;
+        mqa_cache_config config = s->kind[kind].config;
+        config.n_kv_heads = s->model->hp.n_heads;
+        bytes += mqa_cache_bytes_in_use(s->kind[kind].cache) / s->kind[kind].page_bytes *
+                 mqa_cache_page_bytes(&config);
+    }
+    return bytes;
+}
+
+const char *mqa_session_recipe(const mqa_session *s)
+{
+    return s->recipe;
+}

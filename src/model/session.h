@@ -1,0 +1,35 @@
+/* The inside of a session.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef MQA_MODEL_SESSION_H
+#define MQA_MODEL_SESSION_H
+
+#include "model/layers.h"
+
+/* One kind of layers: their cache, their plan, a sequence for each of the session's. All NULL where the
+ * model has no such layers. */
+typedef struct mqa_session_kind {
+    mqa_cache_config config;
+    size_t page_bytes;
+    mqa_cache *cache;
+    mqa_plan *plan;
+    mqa_sequence **sequences;  /* [max_sequences] */
+    mqa_plan_item *plan_items; /* [max_sequences] */
+} mqa_session_kind;
+
+struct mqa_session {
+    mqa_model *model;
+    mqa_session_options options; /* no zeroes left but kv_budget_bytes's */
+    mqa_session_kind kind[MQA_LAYER_KINDS];
+    mqa_workspace ws;
+    char recipe[64];
+    /* Of the eval that is running: */
+    mqa_segment *segments; /* [max_sequences] */
+    unsigned char *seen;   /* [max_sequences] */
+    int32_t *tokens;       /* [chunk] */
+    int *wanted;           /* [chunk] */
+    float **logits;        /* [chunk] */
+};
+
+#endif

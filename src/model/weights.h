@@ -1,0 +1,44 @@
+/* Loading: tensors of a file into packed matrices and vectors, each checked against the shape that the
+ * hyperparameters ask for. Errors name the tensor or the key.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef MQA_MODEL_WEIGHTS_H
+#define MQA_MODEL_WEIGHTS_H
+
+#include "model/model.h"
+
+typedef struct mqa_loader {
+    mqa_context *ctx;
+    const mqa_gguf *gguf;
+    const mqa_model_options *options;
+    mqa_model *model;               /* its counts of bytes and parameters are kept up to date */
+    const mqa_gguf_tensor **loaded; /* [n_loaded]; room for all */
+    size_t n_loaded;
+    size_t done, total;     /* bytes of tensors, for progress */
+    unsigned char *scratch; /* of the matrix being packed: one part for each thread */
+    size_t scratch_bytes;
+} mqa_loader;
+
+mqa_status mqa_loader_create(mqa_model *model, const mqa_gguf *gguf, const mqa_model_options *options,
+                             mqa_loader *out, mqa_error *err);
+void mqa_loader_destroy(mqa_loader *loader);
+
+/* layer >= 0: the tensor "blk.<layer>.<name>"; -1: the tensor "<name>". */
+bool mqa_has_tensor(const mqa_loader *loader, int layer, const char *name);
+mqa_status mqa_load_matrix(mqa_loader *loader, int layer, const char *name, int n_in, int n_out,
+                           mqa_matrix *out, mqa_error *err);
+mqa_status mqa_load_vector(mqa_loader *loader, int layer, const char *name, int n, mqa_vector *out,
+                           mqa_error *err);
+/* MQA_ERR_UNSUPPORTED if the file holds a tensor that nothing has loaded: it would mean something. */
+mqa_status mqa_loader_check_all_used(mqa_loader *loader, mqa_error *err);
+
+/* model->layers of hp.n_layers, all zeroes: global layers without weights. */
+mqa_status mqa_model_make_layers(mqa_model *model, mqa_error *err);
+
+/* What every architecture here has: token_embd, output_norm, output where it isn't tied; and of a layer the
+ * norms before attention and FFN, q, k, v, the output projection, gate, up, down. */
+mqa_status mqa_load_common(mqa_loader *loader, mqa_model *model, mqa_error *err);
+mqa_status mqa_load_layer_common(mqa_loader *loader, mqa_model *model, int layer, mqa_error *err);
+
+#endif
