@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roofline.h"
+
+#include "base/cpu.h"
+#include "cli.h"
+#include "kernels/context.h"
+#include "roofline_loops_all.h"
+
+enum { TRIES = 7, MAX_THREADS = 1024 };
+
+typedef struct loops {
+    uint64_t (*read)(const void *data, size_t bytes);
+    float (*fma)(long rounds, double *ops);
+} loops;
+
+static loops pick(const mqa_context *ctx)
+{
+#if defined(__x86_64__)
+    switch (mqa_context_isa(ctx)) {
+    case MQA_ISA_AVX512:
+    case MQA_ISA_AMX:
+        return (loops){roofline_read_avx512, roofline_fma_avx512};
+    case MQA_ISA_AVX2:
+        return (loops){roofline_read_avx2, roofline_fma_avx2};
+    default:
+        break;
+    }
+#endif
+    (void)ctx;
+    return (loops){roofline_read_base, roofline_fma_base};
+}
+
+static volatile uint64_t sink;
+
+typedef struct read_task {
+    loops loops;
+    const char *data;
+    size_t part; /* bytes a worker */
+    int passes;
+    int n_parts;
+} read_task;
+
+/* The part goes by worker, so that a private cache holds its own; each reads the same over and over. */
+static void read_part(void *arg, int task, int worker)
+{
+    (void)task;
+    const read_task *t = arg;
+    const char *part = t->data + (size_t)(worker % t->n_parts) * t->part;
+    uint64_t sum = 0;
+    for (int i = 0; i < t->passes; i++) sum += t->loops.read(part, t->part);
+    sink = sum;
+}
+
+mqa_status roofline_read(mqa_context *ctx, int n_threads, size_t bytes, double *bytes_per_s, mqa_error *err)
+{
+    const size_t block = 4096;
+    size_t part = bytes / (size_t)n_threads / block * block;
+    if (part == 0) part = block;
+    size_t total = part * (size_t)n_threads;
+    uint64_t *data = mqa_alloc(NULL, total);
+    if (!data) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a working set of %zu bytes", total);
+    for (size_t i = 0; i < total / sizeof *data; i++) data[i] = i;
+    /* About 64 MiB a try and thread: milliseconds, so that starting the threads doesn't count. */
+    size_t passes = ((size_t)64 << 20) / part + 1;
+    read_task task = {.loops = pick(ctx),
+                      .data = (const char *)data,
+                      .part = part,
+                      .passes = (int)passes,
+                      .n_parts = n_threads};
+    double best = 0;
+    for (int i = 0; i < TRIES; i++) {
+        double t0 = cli_now();
+        mqa_pool_run(ctx->pool, read_part, &task, n_threads);
+        double rate = (double)total * (double)passes / (cli_now() - t0);
+        if (rate > best) best = rate;
+    }
+    mqa_release(NULL, data, total);
+    *bytes_per_s = best;
+    return MQA_OK;
+}
+
+typedef struct compute_task {
+    loops loops;
+    mqa_scores_fn *scores;
+    char *data; /* [workers][part]: a query block, a K run, scores */
+    size_t part, run_offset, score_offset;
+    double ops[MAX_THREADS]; /* by task */
+} compute_task;
+
+enum { ROWS = 16, HEAD_DIM = 64, CALLS = 4000 };
+
+static void run_scores(void *arg, int task, int worker)
+{
+    compute_task *t = arg;
+    char *part = t->data + (size_t)worker * t->part;
+    const void *run = part + t->run_offset;
+    for (int i = 0; i < CALLS; i++)
+        t->scores(part, ROWS, HEAD_DIM, &run, 1, (float *)(void *)(part + t->score_offset), 64);
+    t->ops[task] = 2.0 * ROWS * HEAD_DIM * 64 * CALLS;
+}
+
+static void run_fma(void *arg, int task, int worker)
+{
+    compute_task *t = arg;
+    (void)worker;
+    double ops = 0;
+    sink = (uint64_t)t->loops.fma(300000, &ops);
+    t->ops[task] = ops;
+}
+
+static double best_rate(mqa_context *ctx, int n_threads, mqa_task_fn *fn, compute_task *task)
+{
+    double best = 0;
+    for (int i = 0; i < TRIES; i++) {
+        double t0 = cli_now(), ops = 0;
+        mqa_pool_run(ctx->pool, fn, task, n_threads);
+        double seconds = cli_now() - t0;
+        for (int j = 0; j < n_threads; j++) ops += task->ops[j];
+        if (ops / seconds > best) best = ops / seconds;
+    }
+    return best;
+}
+
+double roofline_fma(mqa_context *ctx, int n_threads)
+{
+    compute_task task = {.loops = pick(ctx)};
+    return best_rate(ctx, n_threads, run_fma, &task);
+}
+
+mqa_status roofline_kernel(mqa_context *ctx, int n_threads, mqa_kv_type type, double *ops_per_s,
+                           mqa_error *err)
+{
+    const mqa_attention_kernels *kernels = mqa_context_attention(ctx);
+    compute_task task = {.scores = kernels->scores[type]};
+    if (!task.scores || !kernels->pack_q[type])
+        return mqa_fail(err, MQA_ERR_UNSUPPORTED, "%s has no kernel for %s",
+                        mqa_isa_name(mqa_context_isa(ctx)), mqa_kv_type_name(type));
+    task.run_offset = mqa_round_up(ROWS * MQA_Q_ROW_BYTES(HEAD_DIM), 64);
+    task.score_offset = task.run_offset + mqa_round_up(mqa_k_run_bytes(type, HEAD_DIM), 64);
+    task.part = mqa_round_up(task.score_offset + ROWS * 64 * sizeof(float), 4096);
+    /* Any worker may take a task, also where fewer threads than the context's are asked for. */
+    size_t total = task.part * (size_t)mqa_context_n_threads(ctx);
+    task.data = mqa_alloc(NULL, total);
+    if (!task.data) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory to measure in: %zu bytes", total);
+
+    float values[HEAD_DIM];
+    for (int i = 0; i < HEAD_DIM; i++) values[i] = (float)(i % 7 - 3) * 0.25f;
+    const float *q[ROWS];
+    for (int i = 0; i < ROWS; i++) q[i] = values;
+    for (char *part = task.data; part < task.data + total; part += task.part) {
+        kernels->pack_q[type](q, ROWS, HEAD_DIM, 0.125f, part);
+        for (int t = 0; t < 64; t++) mqa_pack_k(type, part + task.run_offset, HEAD_DIM, t, values);
+    }
+    *ops_per_s = best_rate(ctx, n_threads, run_scores, &task);
+    mqa_release(NULL, task.data, total);
+    return MQA_OK;
+}
+
+mqa_status roofline_peak(mqa_context *ctx, int n_threads, mqa_kv_type type, double *ops_per_s, mqa_error *err)
+{
+    double kernel;
+    MQA_TRY(roofline_kernel(ctx, n_threads, type, &kernel, err));
+    double fma = roofline_fma(ctx, n_threads);
+    *ops_per_s = kernel > fma ? kernel : fma;
+    return MQA_OK;
+}
+
+size_t roofline_working_set(int level, int n_threads)
+{
+    const mqa_cpu *cpu = mqa_cpu_detect();
+    const size_t most = (size_t)1 << 30; /* where a machine shows hundreds of MiB of L3 that it shares */
+    size_t l2 = (size_t)cpu->l2_bytes * (size_t)n_threads, l3 = (size_t)cpu->l3_bytes;
+    if (level == 2) return l2 / 2;
+    if (level == 3) return l3 > 2 * l2 ? (l3 / 2 < most ? l3 / 2 : most) : 0;
+    size_t outside = 4 * (l3 > l2 ? l3 : l2);
+    if (outside < (size_t)256 << 20) outside = (size_t)256 << 20;
+    return outside < most ? outside : most;
+}

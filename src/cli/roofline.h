@@ -1,0 +1,29 @@
+/* What this machine gives at best: read bandwidth by working set, and arithmetic by format.
+ *
+ * Measured on the context's threads and with its instruction set; each call takes some 50 ms.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef MQA_CLI_ROOFLINE_H
+#define MQA_CLI_ROOFLINE_H
+
+#include "mqa/cache.h"
+#include "mqa/context.h"
+
+/* Bytes a second at which n_threads (at most the context's) read a working set of `bytes` in all, an equal
+ * part each, again and again. The best of several tries. */
+mqa_status roofline_read(mqa_context *ctx, int n_threads, size_t bytes, double *bytes_per_s, mqa_error *err);
+
+/* Operations a second (a multiply-add is two) in the arithmetic of a KV format: the better of the context's
+ * own scores kernel on data in L1 and, as a bound of all f32 work, multiply-adds in registers. */
+mqa_status roofline_peak(mqa_context *ctx, int n_threads, mqa_kv_type type, double *ops_per_s,
+                         mqa_error *err);
+/* The two apart. */
+mqa_status roofline_kernel(mqa_context *ctx, int n_threads, mqa_kv_type type, double *ops_per_s,
+                           mqa_error *err);
+double roofline_fma(mqa_context *ctx, int n_threads);
+
+/* A working set well inside level 2 or 3, or well outside all caches (4); 0 where there is no such level. */
+size_t roofline_working_set(int level, int n_threads);
+
+#endif

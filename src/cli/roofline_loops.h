@@ -1,0 +1,46 @@
+/* The loops that roofline.c times, once for each instruction set: a template. Before including it define
+ *
+ *   VECTOR_BYTES   width of a vector
+ *   N_ACCUMULATORS independent sums of the multiply-adds: enough to hide their latency, few enough to stay in
+ * registers NAMED(x)       the name of x for this instruction set
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "roofline_loops_all.h"
+
+typedef uint64_t words __attribute__((vector_size(VECTOR_BYTES), aligned(VECTOR_BYTES)));
+typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
+enum { LANES = VECTOR_BYTES / 4 };
+
+uint64_t NAMED(read)(const void *data, size_t bytes)
+{
+    enum { N = 8 };
+    const words *p = data;
+    words sum[N] = {{0}};
+    for (size_t i = 0; i + N <= bytes / sizeof *p; i += N)
+#pragma GCC unroll 8
+        for (int j = 0; j < N; j++) sum[j] += p[i + (size_t)j];
+    for (int j = 1; j < N; j++) sum[0] += sum[j];
+    uint64_t total = 0;
+    for (int j = 0; j < VECTOR_BYTES / 8; j++) total += sum[0][j];
+    return total;
+}
+
+float NAMED(fma)(long rounds, double *ops)
+{
+    floats sum[N_ACCUMULATORS];
+    floats b = (floats){0} + 0.999f, c = (floats){0} + 0.001f;
+    __asm__("" : "+m"(b), "+m"(c)); /* not constants any more */
+    for (int j = 0; j < N_ACCUMULATORS; j++) sum[j] = (floats){0} + (float)j;
+    for (long i = 0; i < rounds; i++)
+#pragma GCC unroll 32
+        for (int j = 0; j < N_ACCUMULATORS; j++) sum[j] = sum[j] * b + c;
+    *ops += 2.0 * LANES * N_ACCUMULATORS * (double)rounds;
+    float total = 0;
+    for (int j = 0; j < N_ACCUMULATORS; j++)
+        for (int k = 0; k < LANES; k++) total += sum[j][k];
+    return total;
+}
