@@ -75,10 +75,25 @@ static void dequantize_block(uint32_t type, const mqa_gguf_type_info *info, cons
     uint8_t q[MQA_GGUF_MAX_BLOCK];
     float scale[MQA_GGUF_MAX_BLOCK / 16], min[MQA_GGUF_MAX_BLOCK / 16];
     mqa_gguf_unpack(type, src, 1, q, scale, min);
-    for (int i = 0; i < info->block_values; i++) {
-        const float product = (float)(q[i] - quant->zero) * scale[i / quant->group];
-        dst[i] = quant->has_min ? product + min[i / quant->group] : product; /* -0 + 0 would lose a sign */
+    for (int g = 0; g < info->block_values / quant->group; g++)
+        for (int i = g * quant->group; i < (g + 1) * quant->group; i++) {
+            const float product = (float)(q[i] - quant->zero) * scale[g];
+            dst[i] = quant->has_min ? product + min[g] : product; /* -0 + 0 would lose a sign */
+        }
+}
+
+/* Index of the first value that is NaN or infinite, or n. */
+static size_t first_not_finite(const float *x, size_t n)
+{
+    uint32_t largest = 0; /* of the magnitudes, as bits: no early exit, so that it runs in vectors */
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t magnitude = mqa_f32_bits(x[i]) & 0x7fffffff;
+        largest = magnitude > largest ? magnitude : largest;
     }
+    if (largest < 0x7f800000) return n;
+    for (size_t i = 0; i < n; i++)
+        if ((mqa_f32_bits(x[i]) & 0x7fffffff) >= 0x7f800000) return i;
+    return n;
 }
 
 mqa_status mqa_gguf_dequantize(uint32_t type, const void *src, float *dst, size_t n_values, mqa_error *err)
@@ -96,8 +111,8 @@ mqa_status mqa_gguf_dequantize(uint32_t type, const void *src, float *dst, size_
     else
         for (size_t i = 0; i < n_values; i += info->block_values, block += info->block_bytes)
             dequantize_block(type, info, block, dst + i);
-    for (size_t i = 0; i < n_values; i++)
-        if (!__builtin_isfinite(dst[i]))
-            return mqa_fail(err, MQA_ERR_NOT_FINITE, "value %zu (%s) is NaN or infinite", i, info->name);
+    const size_t bad = first_not_finite(dst, n_values);
+    if (bad < n_values)
+        return mqa_fail(err, MQA_ERR_NOT_FINITE, "value %zu (%s) is NaN or infinite", bad, info->name);
     return MQA_OK;
 }
