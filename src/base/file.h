@@ -17,6 +17,8 @@ typedef struct mqa_file {
     char *path; /* as given, for messages */
 } mqa_file;
 
+/* Regular files only. A file that is cut short by someone else while it is mapped ends the process by
+ * SIGBUS where the lost part is read; nothing portable prevents that. */
 mqa_status mqa_file_map(const char *path, mqa_file *out, mqa_error *err);
 void mqa_file_unmap(mqa_file *file);
 /* Tells the kernel that [offset, offset + size) won't be read again, so its pages can go. */

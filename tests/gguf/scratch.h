@@ -31,6 +31,15 @@ static inline const char *scratch(const char *name)
     return path;
 }
 
+static inline int scratch_n_files(void)
+{
+    int n = 0;
+    DIR *dir = opendir(scratch_dir);
+    for (const struct dirent *e; dir && (e = readdir(dir));) n += e->d_name[0] != '.' || e->d_name[1] > '.';
+    if (dir) closedir(dir);
+    return n;
+}
+
 static inline int scratch_teardown(void **state)
 {
     (void)state;

@@ -237,11 +237,13 @@ static void writer_failures(void **state)
     /* what can't be written leaves nothing, and what was there stays */
     w = new_writer();
     mqa_error err;
+    const int n_files = scratch_n_files();
     assert_int_equal(mqa_gguf_writer_finish(w, scratch("no/such/folder.gguf"), &err), MQA_ERR_IO);
     assert_int_equal(mkdir(scratch("folder"), 0700), 0);
     assert_int_equal(mqa_gguf_writer_finish(w, scratch("folder"), &err),
                      MQA_ERR_IO); /* can't be renamed over */
     assert_int_equal(rmdir(scratch("folder")), 0);
+    assert_int_equal(scratch_n_files(), n_files);
     assert_int_equal(mqa_gguf_writer_finish(w, scratch("empty.gguf"), &err), MQA_OK);
     mqa_gguf_writer_destroy(&w);
     mqa_gguf *g = open_ok(scratch("empty.gguf"));
