@@ -1,7 +1,6 @@
 /* Blocks of each quantised type as unsigned integers with a scale and a minimum for each group.
  *
- * Layouts: f16 fields and bit fields in little-endian order, as in docs of the format; see types.h for
- * the source. "Planes": the values whose bits lie at one shift of consecutive bytes.
+ * b is a block; f16 fields are little endian. The sources are in types.h.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
