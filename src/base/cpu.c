@@ -41,7 +41,7 @@ static bool ask_for_tiles(void)
 static void read_name(mqa_cpu *cpu)
 {
     unsigned r[12] = {0};
-    if (__get_cpuid_max(0x80000000, NULL) < 0x80000004) return;
+    if ((unsigned)__get_cpuid_max(0x80000000, NULL) < 0x80000004) return; /* clang: int */
     for (unsigned i = 0; i < 3; i++)
         __get_cpuid(0x80000002 + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3]);
     char brand[49] = {0};

@@ -26,7 +26,7 @@ static mqa_status get_split(const mqa_gguf_part *part, const char *key, uint32_t
 {
     const mqa_gguf_value *value = mqa_gguf_part_find(part, key);
     if (value == NULL) return MQA_OK;
-    __int128 integer;
+    __int128 integer = 0;
     MQA_TRY(mqa_gguf_value_integer(value, part->file.path, 0, max, &integer, err));
     *out = (uint32_t)integer;
     return MQA_OK;

@@ -138,7 +138,7 @@ static mqa_status read_alignment(reader *r)
     const mqa_gguf_value *value = mqa_gguf_part_find(r->part, "general.alignment");
     r->alignment = MQA_GGUF_ALIGNMENT;
     if (value == NULL) return MQA_OK;
-    __int128 alignment;
+    __int128 alignment = 0;
     MQA_TRY(mqa_gguf_value_integer(value, path_of(r), MQA_GGUF_MIN_ALIGNMENT, MQA_GGUF_MAX_ALIGNMENT,
                                    &alignment, r->err));
     if (alignment & (alignment - 1))

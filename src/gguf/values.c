@@ -110,7 +110,7 @@ static mqa_status get_integer(const mqa_gguf *gguf, const char *key, __int128 mi
 
 mqa_status mqa_gguf_get_u32(const mqa_gguf *gguf, const char *key, uint32_t *out, mqa_error *err)
 {
-    __int128 integer;
+    __int128 integer = 0;
     MQA_TRY(get_integer(gguf, key, 0, UINT32_MAX, &integer, err));
     *out = (uint32_t)integer;
     return MQA_OK;
@@ -118,7 +118,7 @@ mqa_status mqa_gguf_get_u32(const mqa_gguf *gguf, const char *key, uint32_t *out
 
 mqa_status mqa_gguf_get_u64(const mqa_gguf *gguf, const char *key, uint64_t *out, mqa_error *err)
 {
-    __int128 integer;
+    __int128 integer = 0;
     MQA_TRY(get_integer(gguf, key, 0, UINT64_MAX, &integer, err));
     *out = (uint64_t)integer;
     return MQA_OK;
@@ -126,7 +126,7 @@ mqa_status mqa_gguf_get_u64(const mqa_gguf *gguf, const char *key, uint64_t *out
 
 mqa_status mqa_gguf_get_i32(const mqa_gguf *gguf, const char *key, int32_t *out, mqa_error *err)
 {
-    __int128 integer;
+    __int128 integer = 0;
     MQA_TRY(get_integer(gguf, key, INT32_MIN, INT32_MAX, &integer, err));
     *out = (int32_t)integer;
     return MQA_OK;

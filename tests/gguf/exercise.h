@@ -9,6 +9,8 @@
 
 #include "gguf/gguf.h"
 
+static volatile size_t exercise_sum; /* what was read must be read */
+
 static inline void exercise_value(const mqa_gguf *gguf, const mqa_gguf_value *value)
 {
     char line[64];
@@ -20,7 +22,6 @@ static inline void exercise_value(const mqa_gguf *gguf, const mqa_gguf_value *va
     int32_t i32;
     float f32;
     bool flag;
-    volatile size_t sum = 0;
     if (mqa_gguf_find_value(gguf, value->key) != value) abort();
     mqa_gguf_format_value(value, line, sizeof line);
     mqa_gguf_get_u32(gguf, value->key, &u32, &err);
@@ -29,15 +30,15 @@ static inline void exercise_value(const mqa_gguf *gguf, const mqa_gguf_value *va
     mqa_gguf_get_f32(gguf, value->key, &f32, &err);
     mqa_gguf_get_bool(gguf, value->key, &flag, &err);
     if (mqa_gguf_get_str(gguf, value->key, &str, &err) == MQA_OK && str.size)
-        sum += (uint8_t)str.data[str.size - 1];
+        exercise_sum += (uint8_t)str.data[str.size - 1];
     if (mqa_gguf_get_i32s(gguf, value->key, &array, &err) == MQA_OK)
-        for (size_t i = 0; i < array->count; i++) sum += (size_t)mqa_gguf_i32_at(array, i);
+        for (size_t i = 0; i < array->count; i++) exercise_sum += (size_t)mqa_gguf_i32_at(array, i);
     if (mqa_gguf_get_f32s(gguf, value->key, &array, &err) == MQA_OK)
-        for (size_t i = 0; i < array->count; i++) sum += mqa_gguf_f32_at(array, i) > 0;
+        for (size_t i = 0; i < array->count; i++) exercise_sum += mqa_gguf_f32_at(array, i) > 0;
     if (mqa_gguf_get_strs(gguf, value->key, &array, &err) == MQA_OK)
         for (size_t i = 0; i < array->count; i++) {
             str = mqa_gguf_str_at(array, i);
-            if (str.size) sum += (uint8_t)str.data[str.size - 1];
+            if (str.size) exercise_sum += (uint8_t)str.data[str.size - 1];
         }
 }
 
