@@ -8,8 +8,8 @@
  * may contain NUL, and are meant to be UTF-8. What isn't UTF-8 is dealt with as follows:
  *   "llama": an ill-formed byte becomes the token of that byte (<0xXX>), so decoding gives it back;
  *   "gpt2":  each ill-formed byte is read as U+FFFD, as llama.cpp does.
- * Encoding takes time and memory about linear in the text, some 60 bytes for each byte of its longest word; a
- * text may have up to 256 MiB.
+ * Encoding takes time and memory about linear in the text, at most some 150 bytes for each byte of its
+ * longest word; a text may have up to 256 MiB.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -117,18 +117,21 @@ MQA_API int32_t mqa_tokenizer_find_special(const mqa_tokenizer *tokenizer, const
 
 /* ---- chat ---- */
 
-/* The forms that are known. Templates are recognised by their marks, not run. */
+/* The forms that are known. Templates are recognised by their marks, not run.
+ *   CHATML: <|im_start|>role\n…<|im_end|>\n, with the default system message that the template has
+ *   GEMMA:  <start_of_turn>user\n…<end_of_turn>\n; a system text goes before the next user turn
+ *   LLAMA2: [INST] <<SYS>>\n…\n<</SYS>>\n\n… [/INST]
+ *   LLAMA3: <|start_header_id|>role<|end_header_id|>\n\n…<|eot_id|>; the date lines of 3.1 are left out */
 typedef enum mqa_chat_form {
-    MQA_CHAT_CHATML = 0, /* <|im_start|>role\n…<|im_end|>\n, with the template's default system message */
-    MQA_CHAT_GEMMA = 1,  /* <start_of_turn>user\n…<end_of_turn>\n; system goes before the first user turn */
-    MQA_CHAT_LLAMA2 = 2, /* [INST] <<SYS>>…<</SYS>> … [/INST] */
-    MQA_CHAT_LLAMA3 =
-        3 /* <|start_header_id|>role<|end_header_id|>\n\n…<|eot_id|>; 3.1's date lines are left out */
+    MQA_CHAT_CHATML = 0,
+    MQA_CHAT_GEMMA = 1,
+    MQA_CHAT_LLAMA2 = 2,
+    MQA_CHAT_LLAMA3 = 3
 } mqa_chat_form;
 
+/* role: "system", "user" or "assistant" ("model" is "assistant"). Both strings are 0-terminated. */
 typedef struct mqa_chat_message {
-    const char
-        *role; /* "system", "user" or "assistant" ("model" is "assistant"); 0-terminated, as is content */
+    const char *role;
     const char *content;
 } mqa_chat_message;
 
@@ -143,7 +146,8 @@ enum {
 /* The conversation as text, without BOS: for people and logs. */
 MQA_API mqa_status mqa_chat_render(const mqa_tokenizer *tokenizer, const mqa_chat_message *messages,
                                    size_t n_messages, unsigned flags, mqa_text *out, mqa_error *err);
-/* The conversation as ids, BOS in front where the form has one. Control tokens come from the template only:
+/* The conversation as ids, BOS in front where the file asks for it. Control tokens come from the template
+ * only:
  * "<end_of_turn>" inside a message is plain text, so a message can't end its own turn. */
 MQA_API mqa_status mqa_chat_encode(const mqa_tokenizer *tokenizer, const mqa_chat_message *messages,
                                    size_t n_messages, unsigned flags, mqa_tokens *out, mqa_error *err);

@@ -157,7 +157,7 @@ mqa_status mqa_words_next(mqa_words *words, size_t *start, size_t *length, mqa_e
         words->part_end = words->n;
     else if (words->at >= words->part_end)
         MQA_TRY(match(words, p->split, words->n, &words->part_end, err));
-    size_t end;
+    size_t end = *start;
     MQA_TRY(match(words, p->words, words->part_end, &end, err));
     *length = end - *start;
     words->at = end;
