@@ -182,8 +182,9 @@ int cli_parse(int argc, char **argv, const cli_option *table, const char *what, 
 {
     static struct poptOption options[CLI_MAX_OPTIONS + 2];
     make_popt(table, options);
-    char name[64];
+    static char name[64];
     snprintf(name, sizeof name, "mqa %s", cli_command);
+    argv[0] = name; /* help says "Usage: mqa run" */
     parser = poptGetContext(name, argc, (const char **)argv, options, POPT_CONTEXT_NO_EXEC);
     if (!parser) return cli_error(CLI_FAILED, "no memory for the options");
     char usage[80];

@@ -1,0 +1,281 @@
+/* Good command lines: output, exit codes and the keys of JSON objects.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "drive.h"
+
+#define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static drive_result good(const char *const *args, const drive_options *options)
+{
+    drive_result r = drive(args, options);
+    if (r.code != 0) printf("code %d, signal %d, stderr: %s\n", r.code, r.signal, r.err);
+    assert_int_equal(r.code, 0);
+    return r;
+}
+
+/* The only line of stdout as an object with exactly the keys of the list (among others where open). */
+static json_t *object(const drive_result *r, const char *const *keys)
+{
+    char *newline = strchr(r->out, '\n');
+    assert_non_null(newline);
+    assert_int_equal(newline[1], 0);
+    json_error_t error;
+    json_t *o = json_loads(r->out, 0, &error);
+    if (!o) printf("%s in %s\n", error.text, r->out);
+    assert_true(json_is_object(o));
+    for (int i = 0; keys[i]; i++) {
+        if (!json_object_get(o, keys[i])) printf("no key %s in %s\n", keys[i], r->out);
+        assert_non_null(json_object_get(o, keys[i]));
+    }
+    return o;
+}
+
+static const char *tiny(void)
+{
+    const char *path = drive_tiny_model();
+    if (!path) skip();
+    return path;
+}
+
+static void help_and_version(void **state)
+{
+    (void)state;
+    static const char *const lines[][4] = {{"--help"},
+                                           {"-h"},
+                                           {"help"},
+                                           {"--version"},
+                                           {"help", "run"},
+                                           {"run", "--help"},
+                                           {"help", "bench"},
+                                           {"info", "-h"},
+                                           {"help", "tokenize"},
+                                           {"help", "detokenize"},
+                                           {"help", "perplexity"},
+                                           {"help", "bench", "model"},
+                                           {"help", "bench", "attention"},
+                                           {"bench", "roofline", "--help"},
+                                           {"bench", "-h"}};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        drive_result r = good(lines[i], NULL);
+        assert_true(r.n_out > 3);
+        assert_int_equal(r.n_err, 0);
+        drive_free(&r);
+    }
+}
+
+static void bench_attention(void **state)
+{
+    (void)state;
+    static const char *const types[] = {"f32", "bf16", "int8"};
+    for (int i = 0; i < 3; i++) {
+        drive_result r =
+            good(ARGS("bench", "attention", "--heads", "8", "--head-dim", "64", "--context", "300",
+                      "--queries", "3", "--kv-type", types[i], "-t", "2", "-r", "3", "--json"),
+                 NULL);
+        json_t *o = object(&r, ARGS("bench", "heads", "kv_heads", "head_dim", "context", "queries", "kv_type",
+                                    "threads", "ms", "gflops", "gbps", "limit_ms", "of_limit"));
+        assert_string_equal(json_string_value(json_object_get(o, "bench")), "attention");
+        assert_string_equal(json_string_value(json_object_get(o, "kv_type")), types[i]);
+        double ms = json_real_value(json_object_get(o, "ms")),
+               gflops = json_real_value(json_object_get(o, "gflops"));
+        /* 3 queries see 298, 299 and 300 keys: 4 * 8 * 64 * 897 operations */
+        assert_true(ms > 0 && gflops > 0);
+        assert_true(ms * gflops * 1e6 > 0.999 * 4 * 8 * 64 * 897 &&
+                    ms * gflops * 1e6 < 1.001 * 4 * 8 * 64 * 897);
+        json_decref(o);
+        drive_free(&r);
+    }
+}
+
+static void forced_isa(void **state)
+{
+    (void)state;
+    const drive_options options = {.environment = "MQA_ISA=reference"};
+    drive_result r = good(ARGS("bench", "attention", "--heads", "2", "--head-dim", "16", "--context", "64",
+                               "-r", "1", "--numerics", "portable", "--json"),
+                          &options);
+    json_t *o = object(&r, ARGS("recipe"));
+    assert_string_equal(json_string_value(json_object_get(o, "recipe")), "portable/1");
+    json_decref(o);
+    drive_free(&r);
+}
+
+static void closed_pipe(void **state)
+{
+    (void)state;
+    const drive_options options = {.closed_output = true};
+    drive_result r = drive(ARGS("--help"), &options);
+    assert_int_equal(r.code, 1);
+    assert_int_equal(r.n_err, 0);
+    drive_free(&r);
+}
+
+static void info_of_file(void **state)
+{
+    (void)state;
+    const char *path = tiny();
+    drive_result r = good(ARGS("info", path, "--tensors"), NULL);
+    assert_non_null(strstr(r.out, "KV cache"));
+    drive_free(&r);
+    r = good(ARGS("info", "--json", path), NULL);
+    json_decref(object(&r, ARGS("file", "version", "arch", "parameters", "tensors", "metadata")));
+    drive_free(&r);
+}
+
+static void tokens_there_and_back(void **state)
+{
+    (void)state;
+    const char *path = tiny();
+    static const char text[] = "Once there was a small boat, and the sea was calm.";
+    drive_result ids = good(ARGS("tokenize", "-m", path, "-p", text), NULL);
+    const drive_options options = {.input = ids.out};
+    drive_result back = good(ARGS("detokenize", "-m", path), &options);
+    assert_string_equal(back.out, text);
+    drive_free(&back);
+    drive_free(&ids);
+    ids = good(ARGS("tokenize", "-m", path, "-p", text, "--json"), NULL);
+    json_t *o = object(&ids, ARGS("ids", "tokens"));
+    assert_int_equal(json_array_size(json_object_get(o, "ids")),
+                     json_integer_value(json_object_get(o, "tokens")));
+    json_decref(o);
+    drive_free(&ids);
+}
+
+static void run_as_json(void **state)
+{
+    (void)state;
+    const char *path = tiny();
+    static const char *const keys[] = {"text",
+                                       "prompt_tokens",
+                                       "generated_tokens",
+                                       "prompt_tokens_per_s",
+                                       "generated_tokens_per_s",
+                                       "kv_bytes",
+                                       "kv_bytes_multi_head",
+                                       "recipe",
+                                       "seed",
+                                       NULL};
+    char *first = NULL;
+    for (int i = 0; i < 3; i++) { /* the same seed gives the same text, whatever the threads and the stream */
+        drive_result r = good(ARGS("run", "-m", path, "-p", "Once", "-n", "12", "-s", "7", "-t",
+                                   i == 1 ? "2" : "1", i == 2 ? "--top-k=40" : "--json"),
+                              NULL);
+        if (i == 2) {
+            size_t n = strlen(first);
+            assert_memory_equal(r.out, first, n);
+            assert_true(r.n_out == n || (r.n_out == n + 1 && r.out[n] == '\n'));
+            assert_non_null(strstr(r.err, "as multi-head it would be"));
+        } else {
+            assert_int_equal(r.n_err, 0);
+            json_t *o = object(&r, keys);
+            const char *text = json_string_value(json_object_get(o, "text"));
+            assert_true(json_integer_value(json_object_get(o, "generated_tokens")) <= 12);
+            assert_true(json_integer_value(json_object_get(o, "kv_bytes")) > 0);
+            if (first) assert_string_equal(text, first);
+            if (!first) first = strdup(text);
+            json_decref(o);
+        }
+        drive_free(&r);
+    }
+    free(first);
+}
+
+static void run_from_stdin(void **state)
+{
+    (void)state;
+    const char *path = tiny();
+    const drive_options options = {.input = "Once upon a time\n"};
+    drive_result in = good(ARGS("run", "-m", path, "-n", "8", "--temp", "0"), &options);
+    drive_result arg =
+        good(ARGS("run", "-m", path, "-n", "8", "--temp", "0", "-p", "Once upon a time"), NULL);
+    assert_string_equal(in.out, arg.out);
+    drive_free(&in);
+    drive_free(&arg);
+}
+
+static void prompt_beyond_context(void **state)
+{
+    (void)state;
+    const char *path = tiny();
+    const char *const *args =
+        ARGS("run", "-m", path, "-c", "4", "-p", "one two three four five six seven eight nine");
+    drive_result r = drive(args, NULL);
+    assert_true(drive_failed_well(args, &r));
+    assert_int_equal(r.code, 1);
+    drive_free(&r);
+}
+
+static void context_ends_generation(void **state)
+{
+    (void)state;
+    const char *path = tiny();
+    drive_result r = good(ARGS("run", "-m", path, "-c", "16", "-p", "Once", "--json", "-s", "1"), NULL);
+    json_t *o = object(&r, ARGS("generated_tokens"));
+    assert_true(json_integer_value(json_object_get(o, "generated_tokens")) +
+                    json_integer_value(json_object_get(o, "prompt_tokens")) <=
+                17);
+    json_decref(o);
+    drive_free(&r);
+}
+
+static void perplexity(void **state)
+{
+    (void)state;
+    const char *path = tiny();
+    char text[4096] = "";
+    while (strlen(text) < 3000) strcat(text, "The cat sat on the mat and looked at the rain. ");
+    const drive_options options = {.input = text};
+    drive_result r = good(ARGS("perplexity", "-m", path, "-c", "64", "--json"), &options);
+    json_t *o = object(&r, ARGS("perplexity", "tokens"));
+    assert_true(json_real_value(json_object_get(o, "perplexity")) > 1);
+    /* windows of 64 score positions 32 .. 62 */
+    json_int_t tokens = json_integer_value(json_object_get(o, "tokens"));
+    assert_true(tokens > 0 && tokens % 31 == 0);
+    json_decref(o);
+    drive_free(&r);
+}
+
+static void bench_model(void **state)
+{
+    (void)state;
+    const char *path = tiny();
+    drive_result r =
+        good(ARGS("bench", "model", "-m", path, "-p", "16", "-n", "0", "-d", "8", "-r", "2", "--json"), NULL);
+    json_t *o = object(&r, ARGS("bench", "test", "depth", "tokens_per_s"));
+    assert_string_equal(json_string_value(json_object_get(o, "test")), "pp16");
+    assert_int_equal(json_integer_value(json_object_get(o, "depth")), 8);
+    json_decref(o);
+    drive_free(&r);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) return 2;
+    drive_program = argv[1];
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(help_and_version),
+        cmocka_unit_test(bench_attention),
+        cmocka_unit_test(forced_isa),
+        cmocka_unit_test(closed_pipe),
+        cmocka_unit_test(info_of_file),
+        cmocka_unit_test(tokens_there_and_back),
+        cmocka_unit_test(run_as_json),
+        cmocka_unit_test(run_from_stdin),
+        cmocka_unit_test(prompt_beyond_context),
+        cmocka_unit_test(context_ends_generation),
+        cmocka_unit_test(perplexity),
+        cmocka_unit_test(bench_model),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
