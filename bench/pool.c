@@ -5,8 +5,9 @@
  *         src/base/status.c -o /tmp/pool -lpthreadpool -lpthread && /tmp/pool 2
  *
  * A step is one run over n_tasks tasks that each take step/n_tasks of one thread's time, so an ideal pool
- * of n threads takes step/n. `gap` is serial work between two steps. Prints the median and the 99th
- * percentile of the time of a step, pools in turn within each round so that both meet the same neighbours.
+ * of n threads takes step/n. `gap` is serial work between two steps. Prints the median, the mean and
+ * the 99th percentile of the time of a step, pools in turn within each round so that both meet the same
+ * neighbours.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -79,7 +80,7 @@ int main(int argc, char **argv)
     mqa_pool *ours = NULL;
     pthreadpool_t theirs = pthreadpool_create((size_t)n_threads);
     if (mqa_pool_create(n_threads, &ours, NULL) != MQA_OK || !theirs) return 1;
-    printf("%d threads; microseconds a step: median, 99th percentile\n", n_threads);
+    printf("%d threads; microseconds a step: median, mean, 99th percentile\n", n_threads);
     for (int s = 0; s < 3; s++) {
         for (int g = 0; g < 3; g++) {
             static double took[POOLS][ROUNDS * STEPS];
@@ -98,9 +99,11 @@ int main(int argc, char **argv)
                     }
             for (int p = 0; p < POOLS; p++) {
                 int n = ROUNDS * STEPS;
+                double sum = 0;
+                for (int k = 0; k < n; k++) sum += took[p][k];
                 qsort(took[p], (size_t)n, sizeof **took, ascending);
-                printf("step %5.0f us, gap %3.0f us  %-12s %8.2f %8.2f\n", steps_us[s], gaps_us[g], names[p],
-                       took[p][n / 2], took[p][n * 99 / 100]);
+                printf("step %5.0f us, gap %3.0f us  %-12s %8.2f %8.2f %8.2f\n", steps_us[s], gaps_us[g],
+                       names[p], took[p][n / 2], sum / n, took[p][n * 99 / 100]);
             }
         }
     }

@@ -238,7 +238,7 @@ def train(minutes, threads, out):
     opt = torch.optim.AdamW([{"params": [t for t in w.values() if t.dim() == 2], "weight_decay": 0.05},
                              {"params": [t for t in w.values() if t.dim() == 1], "weight_decay": 0.0}],
                             lr=3e-3, betas=(0.9, 0.98))
-    start, step, batch = time.time(), 0, 8
+    start, step, batch = time.time(), 0, 4
     while (done := (time.time() - start) / (60 * minutes)) < 1:
         lr = 3e-3 * min(1, (step + 1) / 40) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
         for group in opt.param_groups:
@@ -254,6 +254,8 @@ def train(minutes, threads, out):
         step += 1
         if step % 25 == 0:
             print(f"{100 * done:5.1f} %  step {step}  loss {loss.item():.4f}", flush=True)
+        if step % 200 == 0:
+            write(out, w, bpe)
     write(out, w, bpe)
 
 
