@@ -39,7 +39,10 @@ V16_INLINE vi dot_first(int bits, vi w, dot_quad x)
 V16_INLINE vi dot_next(int bits, vi sum, vi w, dot_quad x)
 {
     const vi y = dot_first(bits, w, x);
-    return (vi){_mm256_add_epi16(sum.a, y.a), _mm256_add_epi16(sum.b, y.b)};
+    sum = (vi){_mm256_add_epi16(sum.a, y.a), _mm256_add_epi16(sum.b, y.b)};
+    /* Compilers turn the chain of sums into a tree, whose terms then don't fit the registers. */
+    __asm__("" : "+x"(sum.a), "+x"(sum.b));
+    return sum;
 }
 V16_INLINE vi dot_total(vi sum)
 {

@@ -1,0 +1,292 @@
+/* The kernels of attention, stage by stage, against the plain C of the same recipe; and the plain C ones
+ * together against binary64 arithmetic.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checkkern.h"
+#include "kernels/reference/reference.h"
+
+enum { MAX_GRANULES = 8 };
+static const char *const type_names[MQA_KV_TYPES] = {"f32", "bf16", "int8"};
+
+typedef struct shape {
+    int rows, d, n_granules, tokens; /* tokens: written ones; the rest of the granules is zero */
+} shape;
+
+typedef struct data {
+    void *k[MQA_KV_TYPES][MAX_GRANULES], *v[MQA_KV_TYPES][MAX_GRANULES];
+    const float *q[MQA_MAX_ROWS];
+    int lo[MQA_MAX_ROWS], hi[MQA_MAX_ROWS]; /* what a row sees */
+} data;
+
+static void make_data(shape s, data *x)
+{
+    float *row = ck_buffer(sizeof(float) * (size_t)s.d, 4);
+    for (int type = 0; type < MQA_KV_TYPES; type++) {
+        const size_t k_bytes = mqa_k_run_bytes((mqa_kv_type)type, s.d);
+        const size_t v_bytes = mqa_v_run_bytes((mqa_kv_type)type, s.d);
+        for (int g = 0; g < s.n_granules; g++) {
+            x->k[type][g] = memset(ck_buffer(k_bytes, 64), 0, k_bytes);
+            x->v[type][g] = memset(ck_buffer(v_bytes, 64), 0, v_bytes);
+        }
+    }
+    for (int t = 0; t < s.tokens; t++) {
+        for (int which = 0; which < 2; which++) {
+            ck_fill_normal(row, (size_t)s.d, 1.0f);
+            for (int type = 0; type < MQA_KV_TYPES; type++) {
+                void *run = (which ? x->v : x->k)[type][t / MQA_GRANULE];
+                if (!(which ? mqa_pack_v : mqa_pack_k)((mqa_kv_type)type, run, s.d, t % MQA_GRANULE, row))
+                    ck_fail("a token was refused");
+            }
+        }
+    }
+    for (int r = 0; r < s.rows; r++) {
+        float *q = ck_buffer(sizeof(float) * (size_t)s.d, 4);
+        ck_fill_normal(q, (size_t)s.d, 1.0f);
+        x->q[r] = q;
+        x->hi[r] = (int)(ck_random() % (uint32_t)(s.tokens + 1));
+        x->lo[r] = (int)(ck_random() % (uint32_t)(x->hi[r] + 1)); /* empty rows too */
+        if (r % 3 == 0) x->lo[r] = 0;
+        if (r % 4 == 0) x->hi[r] = s.tokens;
+    }
+}
+
+/* What a table makes of the data. */
+typedef struct result {
+    float *scores, *o, m[MQA_MAX_ROWS], l[MQA_MAX_ROWS], p_scale[MQA_MAX_ROWS];
+} result;
+
+static size_t stride_of(shape s)
+{
+    return (size_t)s.n_granules * MQA_GRANULE + 16;
+}
+
+static float scale_of(shape s)
+{
+    return 1.0f / sqrtf((float)s.d);
+}
+
+static void run_table(const mqa_attention_kernels *a, int k_type, int v_type, shape s, const data *x,
+                      result *y)
+{
+    const size_t stride = stride_of(s), s_bytes = sizeof(float) * stride * (size_t)s.rows;
+    void *q_block = ck_buffer((size_t)s.rows * MQA_Q_ROW_BYTES(s.d), 64);
+    float *p = ck_buffer(s_bytes, 64);
+    y->scores = ck_buffer(s_bytes, 64);
+    y->o = ck_buffer(sizeof(float) * (size_t)s.rows * MQA_PAD(s.d), 64);
+    memset(y->scores, 0xff, s_bytes); /* NaN */
+    memset(y->o, 0xff, sizeof(float) * (size_t)s.rows * MQA_PAD(s.d));
+    if (!a->pack_q[k_type](x->q, s.rows, s.d, scale_of(s), q_block)) ck_fail("pack_q refused");
+    const void *const *k = (const void *const *)x->k[k_type], *const *v = (const void *const *)x->v[v_type];
+    a->scores[k_type](q_block, s.rows, s.d, k, s.n_granules, y->scores, stride);
+    memcpy(p, y->scores, s_bytes);
+    for (int r = 0; r < s.rows; r++)
+        a->softmax[v_type](p + (size_t)r * stride, s.n_granules, x->lo[r], x->hi[r], v, &y->m[r], &y->l[r],
+                           &y->p_scale[r]);
+    a->pv[v_type](p, stride, y->p_scale, s.rows, v, s.n_granules, s.d, y->o);
+}
+
+static void compare(shape s, const result *a, const result *b)
+{
+    const size_t stride = stride_of(s), rows = (size_t)s.rows;
+    for (size_t r = 0; r < rows; r++)
+        ck_same("scores", a->scores + r * stride, b->scores + r * stride, stride - 16);
+    ck_same("m", a->m, b->m, rows);
+    ck_same("l", a->l, b->l, rows);
+    ck_same("p_scale", a->p_scale, b->p_scale, rows);
+    ck_same("o", a->o, b->o, rows * MQA_PAD(s.d));
+}
+
+/* Folds what two halves of the rows gave, empty states among them, and divides. */
+static void check_fold(const mqa_attention_kernels *reference, const mqa_attention_kernels *tested, shape s,
+                       const result *x)
+{
+    const int rows = s.rows / 2;
+    if (rows == 0) return;
+    const size_t o_size = (size_t)rows * MQA_PAD(s.d), o_bytes = sizeof(float) * o_size;
+    float m[2][MQA_MAX_ROWS], l[2][MQA_MAX_ROWS], lse[2][MQA_MAX_ROWS], *o[2], *out[2][MQA_MAX_ROWS];
+    for (int i = 0; i < 2; i++) {
+        const mqa_attention_kernels *a = i ? tested : reference;
+        o[i] = memcpy(ck_buffer(o_bytes, 64), x->o, o_bytes);
+        memcpy(m[i], x->m, sizeof(float) * (size_t)rows);
+        memcpy(l[i], x->l, sizeof(float) * (size_t)rows);
+        for (int r = 0; r < rows; r++) out[i][r] = ck_buffer(sizeof(float) * (size_t)s.d, 4);
+        a->fold(rows, s.d, m[i], l[i], o[i], x->m + rows, x->l + rows, x->o + o_size);
+        a->finish(rows, s.d, m[i], l[i], o[i], out[i], lse[i]);
+    }
+    ck_same("folded m", m[0], m[1], (size_t)rows);
+    ck_same("folded l", l[0], l[1], (size_t)rows);
+    ck_same("folded o", o[0], o[1], o_size);
+    ck_same("lse", lse[0], lse[1], (size_t)rows);
+    for (int r = 0; r < rows; r++) ck_same("out", out[0][r], out[1][r], (size_t)s.d);
+}
+
+/* Softmax attention in binary64 over the stored values. */
+static void check_exact(const mqa_attention_kernels *a, int k_type, int v_type, shape s, const data *x,
+                        const result *y)
+{
+    static const double limits[MQA_KV_TYPES] = {3e-6, 3e-6, 2e-4}; /* int8: q and p are rounded too */
+    const double limit = limits[k_type] + limits[v_type];
+    float *row = malloc(sizeof(float) * (size_t)s.d), *out = malloc(sizeof(float) * (size_t)s.d), lse;
+    double *sum = malloc(sizeof(double) * (size_t)s.d);
+    for (int r = 0; r < s.rows; r++) {
+        double l = 0, worst = 0;
+        memset(sum, 0, sizeof(double) * (size_t)s.d);
+        for (int t = x->lo[r]; t < x->hi[r]; t++) {
+            double score = 0;
+            mqa_unpack_k((mqa_kv_type)k_type, x->k[k_type][t / MQA_GRANULE], s.d, t % MQA_GRANULE, row);
+            for (int i = 0; i < s.d; i++) score += (double)scale_of(s) * (double)x->q[r][i] * (double)row[i];
+            const double p = exp(score);
+            l += p;
+            mqa_unpack_v((mqa_kv_type)v_type, x->v[v_type][t / MQA_GRANULE], s.d, t % MQA_GRANULE, row);
+            for (int i = 0; i < s.d; i++) sum[i] += p * (double)row[i];
+        }
+        a->finish(1, s.d, &y->m[r], &y->l[r], y->o + (size_t)r * MQA_PAD(s.d), &out, &lse);
+        for (int i = 0; i < s.d; i++) {
+            const double error = fabs((double)out[i] - (l > 0 ? sum[i] / l : 0));
+            if (!(error <= worst)) worst = error;
+        }
+        if (!(worst <= limit)) ck_fail("plain C: row %d is %g off binary64", r, worst);
+        if (l > 0 ? !(fabs((double)lse - log(l)) <= limit) : lse != -INFINITY)
+            ck_fail("plain C: lse of row %d is %g, in binary64 %g", r, (double)lse, log(l));
+    }
+    free(row);
+    free(out);
+    free(sum);
+}
+
+/* The plain C of a recipe. */
+static const mqa_attention_kernels *plain_of(const char *recipe)
+{
+    static mqa_kernels tables[3];
+    mqa_kernels *k = &tables[0];
+    if (strcmp(recipe, "avx512-bf16/1") == 0) k = &tables[1];
+    if (strcmp(recipe, "amx-bf16/1") == 0) k = &tables[2];
+    if (k->attention[MQA_NUMERICS_FAST].recipe == NULL) {
+        mqa_attention_reference(k);
+        if (k == &tables[1]) mqa_avx512_bf16_reference(k);
+        if (k == &tables[2]) mqa_attention_amx_c(k);
+    }
+    if (strcmp(k->attention[MQA_NUMERICS_FAST].recipe, recipe) != 0) ck_fail("no plain C of %s", recipe);
+    return &k->attention[MQA_NUMERICS_FAST];
+}
+
+static void check_shape(shape s)
+{
+    static data x;
+    static result expected, got;
+    ck_case("attention data, d %d", s.d);
+    make_data(s, &x);
+    for (int k_type = 0; k_type < MQA_KV_TYPES; k_type++)
+        for (int v_type = 0; v_type < MQA_KV_TYPES; v_type++) {
+            if (k_type != v_type && s.rows > 4) continue;
+            const mqa_attention_kernels *portable = plain_of("portable/1");
+            ck_case("attention plain C, K %s, V %s, %d rows, d %d, %d tokens", type_names[k_type],
+                    type_names[v_type], s.rows, s.d, s.tokens);
+            run_table(portable, k_type, v_type, s, &x, &expected);
+            check_exact(portable, k_type, v_type, s, &x, &expected);
+            for (int i = 0; i < ck_n_isas; i++)
+                for (int numerics = 0; numerics < 2; numerics++) {
+                    const mqa_kernels *table = mqa_kernels_get(ck_isas[i]);
+                    const mqa_attention_kernels *a = &table->attention[numerics],
+                                                *plain = plain_of(a->recipe);
+                    if (numerics == MQA_NUMERICS_PORTABLE && strcmp(a->recipe, "portable/1") != 0)
+                        ck_fail("portable has recipe %s", a->recipe);
+                    ck_case("attention %s %s, K %s, V %s, %d rows, d %d, %d granules, %d tokens",
+                            mqa_isa_name(table->isa), a->recipe, type_names[k_type], type_names[v_type],
+                            s.rows, s.d, s.n_granules, s.tokens);
+                    if (plain == a) continue;
+                    run_table(plain, k_type, v_type, s, &x, &expected);
+                    run_table(a, k_type, v_type, s, &x, &got);
+                    compare(s, &expected, &got);
+                    check_fold(plain, a, s, &got);
+                }
+        }
+    ck_release_all();
+}
+
+void check_attention(void)
+{
+    static const int dims[] = {1, 15, 16, 17, 48, 64, 80, 256};
+    for (int rows = 1; rows <= 10; rows++)
+        check_shape((shape){rows, dims[rows % 8], 1 + rows % 3, 64 * (rows % 3) + 1 + 7 * rows % 64});
+    check_shape((shape){3, 64, 8, 512});
+    check_shape((shape){4, 256, 8, 500});
+    check_shape((shape){16, 128, 4, 250});
+    check_shape((shape){33, 64, 2, 128});
+    check_shape((shape){MQA_MAX_ROWS, 80, 2, 127});
+    check_shape((shape){2, 1024, 1, 64});
+}
+
+/* --- rates --- */
+
+typedef struct bench_case {
+    const mqa_attention_kernels *a;
+    int type, stage;
+    shape s;
+    const data *x;
+    void *q_block;
+    float *scores, *p, *o, p_scale[MQA_MAX_ROWS];
+    result *y;
+} bench_case;
+
+static void run_stage(void *arg)
+{
+    bench_case *b = arg;
+    const void *const *k = (const void *const *)b->x->k[b->type], *const *v =
+                                                                      (const void *const *)b->x->v[b->type];
+    const size_t stride = stride_of(b->s);
+    float m, l;
+    switch (b->stage) {
+    case 0:
+        b->a->scores[b->type](b->q_block, b->s.rows, b->s.d, k, b->s.n_granules, b->scores, stride);
+        break;
+    case 1:
+        for (int r = 0; r < b->s.rows; r++) { /* softmax works in place: the copy is measured too */
+            memcpy(b->p + (size_t)r * stride, b->scores + (size_t)r * stride, sizeof(float) * (stride - 16));
+            b->a->softmax[b->type](b->p + (size_t)r * stride, b->s.n_granules, 0, b->s.tokens, v, &m, &l,
+                                   &b->p_scale[r]);
+        }
+        break;
+    default:
+        b->a->pv[b->type](b->p, stride, b->p_scale, b->s.rows, v, b->s.n_granules, b->s.d, b->o);
+    }
+}
+
+void bench_attention(void)
+{
+    static data x;
+    static const int rows[] = {1, 4, 16, 32, 64};
+    const mqa_kernels *table = mqa_kernels_get(MQA_ISA_AUTO);
+    printf("attention %s, one thread at %.2f GHz, a span of 512 tokens, head_dim 128: GFLOP/s (softmax: "
+           "Gvalues/s)\n",
+           mqa_isa_name(table->isa), ck_gigahertz());
+    for (int type = 0; type < MQA_KV_TYPES; type++)
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            const shape s = {rows[i], 128, 8, 512};
+            make_data(s, &x);
+            bench_case b = {.a = &table->attention[MQA_NUMERICS_FAST], .type = type, .s = s, .x = &x};
+            const size_t s_bytes = sizeof(float) * stride_of(s) * (size_t)s.rows;
+            b.q_block = ck_buffer((size_t)s.rows * MQA_Q_ROW_BYTES(s.d), 64);
+            b.scores = ck_buffer(s_bytes, 64);
+            b.p = ck_buffer(s_bytes, 64);
+            b.o = ck_buffer(sizeof(float) * (size_t)s.rows * MQA_PAD(s.d), 64);
+            if (!b.a->pack_q[type](x.q, s.rows, s.d, 0.125f, b.q_block)) ck_fail("pack_q refused");
+            printf("  %-5s rows %2d:", type_names[type], s.rows);
+            for (b.stage = 0; b.stage < 3; b.stage++) {
+                const double values = (double)s.rows * s.tokens * (b.stage == 1 ? 1 : 2 * s.d);
+                printf("  %s %7.2f",
+                       b.stage == 0   ? "scores"
+                       : b.stage == 1 ? "softmax"
+                                      : "P.V",
+                       1e-9 * values * ck_rate(run_stage, &b));
+            }
+            printf("\n");
+            ck_release_all();
+        }
+}
