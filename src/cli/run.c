@@ -45,7 +45,7 @@ static int parse(int argc, char **argv, run_options *o)
         {0, "temp", CLI_REAL, &o->temperature, "T", "temperature, default 0.8; 0: always the likeliest token",
          0, 100, false},
         {0, "top-k", CLI_INT, &o->top_k, "N", "of the N likeliest, default 40; 0: off", 0, INT32_MAX, false},
-        {0, "top-p", CLI_REAL, &o->top_p, "P", "of those that make up P together, default 0.95; 1: off", 0, 1,
+        {0, "top-p", CLI_REAL, &o->top_p, "P", "of those that make up P together, default 0.95; 1: off", 1e-6, 1,
          false},
         {0, "min-p", CLI_REAL, &o->min_p, "P",
          "of those at least P times as likely as the likeliest, default 0.05; 0: off", 0, 1, false},
