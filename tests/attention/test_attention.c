@@ -1,0 +1,379 @@
+/* Attention: how near it comes to the formula, what it refuses, and what it never touches.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attention/plan.h"
+#include "harness.h"
+#include "kvcache/cache.h"
+
+static uint64_t seed_of_run;
+
+/* ---- accuracy --------------------------------------------------------------------------------------- */
+
+typedef struct error_sum {
+    double error, reference, lse; /* lse: the largest error */
+} error_sum;
+
+static void add_errors(const problem *p, const answer *right, const answer *a, error_sum *sum)
+{
+    const problem_shape *s = &p->shape;
+    for (int i = 0; i < s->n_sequences; i++)
+        for (int64_t j = 0; j < s->n_queries[i] * s->n_heads; j++) {
+            for (int64_t x = j * s->d_v; x < (j + 1) * s->d_v; x++) {
+                const double difference = (double)a->out[i][x] - (double)right->out[i][x];
+                assert_true(isfinite(difference));
+                sum->error += difference * difference;
+                sum->reference += (double)right->out[i][x] * (double)right->out[i][x];
+            }
+            const double lse = fabs((double)a->lse[i][j] - (double)right->lse[i][j]);
+            if (lse > sum->lse) sum->lse = lse;
+        }
+}
+
+static problem_shape random_shape(uint64_t *rng)
+{
+    static const int group_sizes[] = {1, 2, 3, 4, 7, 8, 16, 32, 71};
+    problem_shape s = {.n_sequences = (int)random_between(rng, 1, MAX_SEQUENCES)};
+    s.n_kv_heads = (int)random_between(rng, 1, 3);
+    s.n_heads = s.n_kv_heads * group_sizes[random_bits(rng) % 9];
+    s.d = (int)random_between(rng, 1, random_bits(rng) % 4 ? 80 : 256);
+    s.d_v = (int)random_between(rng, 1, random_bits(rng) % 4 ? 80 : 256);
+    s.window = random_bits(rng) % 3 ? 0 : random_between(rng, 1, 700);
+    int64_t work = 40000 / (s.n_heads * (s.d + s.d_v)) + 1; /* queries that the oracle has patience for */
+    for (int i = 0; i < s.n_sequences; i++) {
+        s.n[i] = random_between(rng, 1, random_bits(rng) % 3 ? 300 : 2000);
+        s.n_queries[i] = random_between(rng, 1, s.n[i] < work ? s.n[i] : work);
+    }
+    return s;
+}
+
+/* Of bf16, the recipe says how P is rounded. */
+static double bound_to_stored(const problem_shape *s, int exact_bf16)
+{
+    const int bf16 = s->k_type == MQA_KV_BF16 || s->v_type == MQA_KV_BF16;
+    if (bf16 && !exact_bf16) return 2e-5;
+    return s->k_type == MQA_KV_INT8 || s->v_type == MQA_KV_INT8 ? 1e-8 : 1e-11;
+}
+
+static double bound_to_given(int k_type, int v_type)
+{
+    static const double bounds[] = {[MQA_KV_F32] = 1e-11, [MQA_KV_BF16] = 1e-5, [MQA_KV_INT8] = 1.2e-4};
+    return fmax(bounds[k_type], bounds[v_type]);
+}
+
+static void check_accuracy(mqa_isa isa, mqa_numerics numerics, int rounds)
+{
+    uint64_t rng = seed_of_run * 77;
+    const int exact = numerics == MQA_NUMERICS_PORTABLE || isa == MQA_ISA_REFERENCE || isa == MQA_ISA_AVX2;
+    error_sum given[MQA_KV_TYPES][MQA_KV_TYPES] = {0};
+    for (int round = 0; round < rounds; round++) {
+        problem_shape s = random_shape(&rng);
+        s.k_type = (mqa_kv_type)(round % 3);
+        s.v_type = (mqa_kv_type)(round / 3 % 3);
+        problem p = make_problem(&s, &rng), stored = stored_problem(&p);
+        const route way = {.isa = isa,
+                           .numerics = numerics,
+                           .threads = (int)random_between(&rng, 1, 3),
+                           .chunk = random_between(&rng, 1, 700),
+                           .together = (int)(random_bits(&rng) % 2),
+                           .recycled = (int)(random_bits(&rng) % 2),
+                           .cut_all = (int)(random_bits(&rng) % 2)};
+        answer a = solve(&p, &way), right = oracle(&p), right_stored = oracle(&stored);
+        add_errors(&p, &right, &a, &given[s.k_type][s.v_type]);
+        error_sum own = {0};
+        add_errors(&p, &right_stored, &a, &own);
+        if (!(own.error <= bound_to_stored(&s, exact) * own.reference))
+            fail_msg("round %d, %s/%s, d %d/%d: NMSE %.2e against the stored values", round,
+                     mqa_kv_type_name(s.k_type), mqa_kv_type_name(s.v_type), s.d, s.d_v,
+                     own.error / own.reference);
+        const double lse_bound = !exact ? 2e-2 : s.k_type == MQA_KV_INT8 ? 5e-4 : 1e-5;
+        if (!(own.lse <= lse_bound)) fail_msg("round %d: lse is off by %.2e", round, own.lse);
+        free_answer(&p, &a), free_answer(&p, &right), free_answer(&p, &right_stored);
+        free_problem(&p), free_problem(&stored);
+    }
+    for (int k = 0; k < MQA_KV_TYPES; k++)
+        for (int v = 0; v < MQA_KV_TYPES; v++) {
+            const double nmse = given[k][v].error / given[k][v].reference;
+            printf("%-10s %s K %-4s V %-4s NMSE %.1e\n", mqa_isa_name(isa),
+                   numerics ? "portable" : "fast    ", mqa_kv_type_name((mqa_kv_type)k),
+                   mqa_kv_type_name((mqa_kv_type)v), nmse);
+            if (given[k][v].reference > 0 && isa != MQA_ISA_AMX && isa != MQA_ISA_AMX_C)
+                assert_true(nmse <= bound_to_given(k, v));
+            if (given[k][v].reference > 0) assert_true(nmse <= 2e-4);
+        }
+}
+
+static void near_the_formula(void **state)
+{
+    (void)state;
+    check_accuracy(MQA_ISA_AUTO, MQA_NUMERICS_PORTABLE, 180);
+    for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON; isa++)
+        if (mqa_isa_available((mqa_isa)isa)) check_accuracy((mqa_isa)isa, MQA_NUMERICS_FAST, 18);
+}
+
+/* Large scores: the softmax is one token's; far below it, nothing. Small ones: a plain mean. */
+static void extreme_scores(void **state)
+{
+    (void)state;
+    uint64_t rng = seed_of_run * 5;
+    const problem_shape s = {
+        .n_heads = 3, .n_kv_heads = 1, .d = 32, .d_v = 16, .n_sequences = 1, .n = {1300}, .n_queries = {4}};
+    const float scales[] = {0.0f, 1e-30f, 10.0f, 1000.0f, -1000.0f};
+    for (size_t i = 0; i < sizeof scales / sizeof scales[0]; i++) {
+        problem p = make_problem(&s, &rng);
+        p.sm_scale = scales[i];
+        answer a = solve(&p, &(route){.threads = 2, .chunk = 100, .cut_all = 1}), right = oracle(&p);
+        error_sum sum = {0};
+        add_errors(&p, &right, &a, &sum);
+        assert_true(sum.error <= 1e-8 * sum.reference);
+        free_answer(&p, &a), free_answer(&p, &right), free_problem(&p);
+    }
+}
+
+/* ---- one call ---------------------------------------------------------------------------------------- */
+
+static void plain_arrays(void **state)
+{
+    (void)state;
+    uint64_t rng = seed_of_run * 3;
+    const problem_shape s = {
+        .n_heads = 8, .n_kv_heads = 2, .d = 40, .d_v = 40, .n_sequences = 1, .n = {700}, .n_queries = {33}};
+    problem p = make_problem(&s, &rng);
+    answer right = oracle(&p), a = {.out = {malloc(sizeof(float) * 33 * 8 * 40)}, .lse = {right.lse[0]}};
+    mqa_context *ctx;
+    mqa_error err;
+    assert_int_equal(mqa_context_create(NULL, &ctx, NULL), MQA_OK);
+    assert_int_equal(
+        mqa_attention(ctx, 8, 2, 40, 33, 700, p.q[0], p.k[0], p.v[0], p.sm_scale, a.out[0], &err), MQA_OK);
+    error_sum sum = {0};
+    add_errors(&p, &right, &a, &sum);
+    assert_true(sum.error <= 1e-11 * sum.reference);
+    assert_int_equal(mqa_attention(ctx, 8, 2, 40, 701, 700, p.q[0], p.k[0], p.v[0], 1, a.out[0], &err),
+                     MQA_ERR_INVALID_ARGUMENT);
+    assert_int_equal(mqa_attention(ctx, 7, 2, 40, 33, 700, p.q[0], p.k[0], p.v[0], 1, a.out[0], &err),
+                     MQA_ERR_INVALID_ARGUMENT);
+    assert_int_equal(mqa_attention(ctx, 8, 2, 1025, 1, 1, p.q[0], p.k[0], p.v[0], 1, a.out[0], &err),
+                     MQA_ERR_INVALID_ARGUMENT);
+    assert_int_equal(mqa_attention(NULL, 8, 2, 40, 33, 700, p.q[0], p.k[0], p.v[0], 1, a.out[0], &err),
+                     MQA_ERR_INVALID_ARGUMENT);
+    p.v[0][699 * 80 + 79] = NAN;
+    assert_int_equal(mqa_attention(ctx, 8, 2, 40, 33, 700, p.q[0], p.k[0], p.v[0], 1, a.out[0], &err),
+                     MQA_ERR_NOT_FINITE);
+    mqa_context_destroy(&ctx);
+    free(a.out[0]);
+    free_answer(&p, &right), free_problem(&p);
+}
+
+/* ---- what is refused, and what is never touched ------------------------------------------------------- */
+
+typedef struct counting {
+    int n_allocs;
+} counting;
+
+static void *counting_alloc(void *user, size_t size, size_t alignment)
+{
+    void *ptr = NULL;
+    ((counting *)user)->n_allocs++;
+    return posix_memalign(&ptr, alignment, size) == 0 ? ptr : NULL;
+}
+static void counting_free(void *user, void *ptr, size_t size)
+{
+    (void)user;
+    (void)size;
+    free(ptr);
+}
+
+typedef struct bench {
+    counting counting;
+    mqa_allocator allocator;
+    mqa_context *ctx;
+    mqa_cache *cache;
+    mqa_sequence *seq;
+    mqa_plan *plan;
+    float q[4 * 4 * 8], out[4 * 4 * 8], lse[4 * 4];
+} bench;
+
+enum { BENCH_TOKENS = 1200 };
+
+/* 4 heads : 1, d 8, a window of 100 tokens, 1,200 tokens in one chunk. */
+static int set_up(void **state)
+{
+    bench *b = *state = calloc(1, sizeof *b);
+    b->allocator = (mqa_allocator){counting_alloc, counting_free, &b->counting};
+    mqa_context_options options = mqa_context_options_default();
+    options.n_threads = 2;
+    options.allocator = &b->allocator;
+    const mqa_cache_config config = {.struct_size = sizeof config,
+                                     .n_layers = 1,
+                                     .n_kv_heads = 1,
+                                     .head_dim_qk = 8,
+                                     .head_dim_vo = 8,
+                                     .window = 100,
+                                     .max_pages = 50};
+    const mqa_plan_options plan = {sizeof plan, 4, 0.5f};
+    uint64_t rng = 9;
+    static float x[BENCH_TOKENS * 8];
+    for (int i = 0; i < BENCH_TOKENS * 8; i++) x[i] = gaussian(&rng);
+    for (size_t i = 0; i < sizeof b->q / sizeof b->q[0]; i++) b->q[i] = gaussian(&rng);
+    return mqa_context_create(&options, &b->ctx, NULL) ||
+           mqa_cache_create(b->ctx, &config, &b->cache, NULL) ||
+           mqa_sequence_create(b->cache, &b->seq, NULL) || mqa_plan_create(b->cache, &plan, &b->plan, NULL) ||
+           mqa_sequence_extend(b->seq, BENCH_TOKENS, NULL) ||
+           mqa_sequence_write(b->seq, 0, 0, BENCH_TOKENS, x, 8, 8, x, 8, 8, NULL);
+}
+
+static int tear_down(void **state)
+{
+    bench *b = *state;
+    mqa_plan_destroy(&b->plan);
+    mqa_sequence_destroy(&b->seq);
+    mqa_cache_destroy(&b->cache);
+    mqa_context_destroy(&b->ctx);
+    free(b);
+    return 0;
+}
+
+static mqa_status run_bench(bench *b, mqa_error *err)
+{
+    return mqa_plan_run(b->plan, 0, b->q, 32, 8, b->out, 32, 8, b->lse, err);
+}
+
+static void wrong_options(void **state)
+{
+    bench *b = *state;
+    mqa_plan *plan;
+    mqa_error err;
+    const mqa_plan_options bad[] = {{sizeof bad[0] - 8, 4, 1},
+                                    {sizeof bad[0], 0, 1},
+                                    {sizeof bad[0], -4, 1},
+                                    {sizeof bad[0], 4, INFINITY}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(mqa_plan_create(b->cache, &bad[i], &plan, &err), MQA_ERR_INVALID_ARGUMENT);
+        assert_null(plan);
+    }
+    assert_int_equal(mqa_plan_create(NULL, &bad[0], &plan, &err), MQA_ERR_INVALID_ARGUMENT);
+    assert_string_equal(mqa_plan_recipe(b->plan), "portable/1"); /* an f32 cache, on any CPU */
+}
+
+static void wrong_batches(void **state)
+{
+    bench *b = *state;
+    mqa_error err;
+    mqa_plan_item item = {b->seq, 4};
+    assert_int_equal(run_bench(b, &err), MQA_ERR_INVALID_ARGUMENT); /* no batch yet */
+    assert_int_equal(mqa_plan_batch(b->plan, &item, 0, &err), MQA_ERR_INVALID_ARGUMENT);
+    assert_int_equal(mqa_plan_batch(b->plan, NULL, 1, &err), MQA_ERR_INVALID_ARGUMENT);
+    item.n_queries = 0;
+    assert_int_equal(mqa_plan_batch(b->plan, &item, 1, &err), MQA_ERR_INVALID_ARGUMENT);
+    item.n_queries = BENCH_TOKENS + 1;
+    assert_int_equal(mqa_plan_batch(b->plan, &item, 1, &err), MQA_ERR_INVALID_ARGUMENT);
+    item.sequence = NULL;
+    assert_int_equal(mqa_plan_batch(b->plan, &item, 1, &err), MQA_ERR_INVALID_ARGUMENT);
+
+    item = (mqa_plan_item){b->seq, 4};
+    assert_int_equal(mqa_plan_batch(b->plan, &item, 1, &err), MQA_OK);
+    assert_int_equal(run_bench(b, &err), MQA_OK);
+    assert_int_equal(mqa_plan_run(b->plan, 1, b->q, 32, 8, b->out, 32, 8, NULL, &err),
+                     MQA_ERR_INVALID_ARGUMENT);
+    assert_int_equal(mqa_plan_run(b->plan, 0, NULL, 32, 8, b->out, 32, 8, NULL, &err),
+                     MQA_ERR_INVALID_ARGUMENT);
+    assert_int_equal(mqa_sequence_extend(b->seq, 1, NULL), MQA_OK);
+    assert_int_equal(run_bench(b, &err), MQA_ERR_INVALID_ARGUMENT); /* the length has changed */
+    /* The first 17 pages were given back: queries that would look there are refused. */
+    item.n_queries = 1;
+    assert_int_equal(mqa_plan_batch(b->plan, &item, 1, &err), MQA_OK);
+    item.n_queries = 100;
+    assert_int_equal(mqa_plan_batch(b->plan, &item, 1, &err), MQA_ERR_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "before token 1088"));
+    assert_int_equal(run_bench(b, &err), MQA_ERR_INVALID_ARGUMENT); /* and the plan is empty */
+}
+
+static void bad_queries(void **state)
+{
+    bench *b = *state;
+    mqa_error err;
+    assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){b->seq, 4}, 1, &err), MQA_OK);
+    b->q[2 * 32 + 3 * 8 + 7] = NAN;
+    assert_int_equal(run_bench(b, &err), MQA_ERR_NOT_FINITE);
+    assert_non_null(strstr(err.message, "token 2 of the batch, head 3"));
+    b->q[2 * 32 + 3 * 8 + 7] = 1;
+    assert_int_equal(run_bench(b, &err), MQA_OK);
+    /* In a block that is cut into runs too; and the next run is whole again. */
+    b->plan->least_cost = 0;
+    b->cache->config.window = 0;
+    assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){b->seq, 4}, 1, &err), MQA_OK);
+    assert_true(b->plan->blocks[0].n_runs > 1);
+    assert_int_equal(run_bench(b, &err), MQA_OK);
+    float good[4 * 4 * 8];
+    memcpy(good, b->out, sizeof good);
+    b->q[0] = -INFINITY;
+    assert_int_equal(run_bench(b, &err), MQA_ERR_NOT_FINITE);
+    uint64_t rng = 9;
+    for (int i = 0; i < BENCH_TOKENS * 8; i++) gaussian(&rng);
+    b->q[0] = gaussian(&rng);
+    assert_int_equal(run_bench(b, &err), MQA_OK);
+    assert_memory_equal(good, b->out, sizeof good);
+}
+
+/* Granules that no row sees are not read: here they are NaN. */
+static void unseen_pages(void **state)
+{
+    bench *b = *state;
+    mqa_error err;
+    assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){b->seq, 4}, 1, &err), MQA_OK);
+    assert_int_equal(run_bench(b, &err), MQA_OK);
+    float good[4 * 4 * 8];
+    memcpy(good, b->out, sizeof good);
+    for (int64_t page = 0; page < (BENCH_TOKENS - 4 - 99) / MQA_PAGE_TOKENS; page++)
+        memset(mqa_sequence_granule(b->seq, 0, 0, page), 0xff, b->cache->layout.head_bytes);
+    assert_int_equal(run_bench(b, &err), MQA_OK);
+    assert_memory_equal(good, b->out, sizeof good);
+}
+
+static void run_allocates_nothing(void **state)
+{
+    bench *b = *state;
+    mqa_error err;
+    b->plan->least_cost = 0;
+    for (int n = 1; n <= 4; n++) {
+        assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){b->seq, n}, 1, &err), MQA_OK);
+        const int before = b->counting.n_allocs;
+        assert_int_equal(run_bench(b, &err), MQA_OK);
+        assert_int_equal(b->counting.n_allocs, before);
+    }
+    /* A batch no larger than an earlier one costs none either. */
+    const int before = b->counting.n_allocs;
+    for (int n = 4; n >= 1; n--)
+        assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){b->seq, n}, 1, &err), MQA_OK);
+    assert_int_equal(b->counting.n_allocs, before);
+}
+
+int main(void)
+{
+    const char *seed = getenv("MQA_SEED");
+    seed_of_run = seed ? strtoull(seed, NULL, 10) : 1;
+    printf("MQA_SEED=%llu\n", (unsigned long long)seed_of_run);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(near_the_formula),
+        cmocka_unit_test(extreme_scores),
+        cmocka_unit_test(plain_arrays),
+        cmocka_unit_test_setup_teardown(wrong_options, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(wrong_batches, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bad_queries, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(unseen_pages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(run_allocates_nothing, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("attention", tests, NULL, NULL);
+}

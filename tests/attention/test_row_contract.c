@@ -1,0 +1,178 @@
+/* The row contract, bit for bit: what a row gives depends on nothing but the row.
+ *
+ * Built twice: as it is, and over a fold whose groups are of two spans (MQA_MUTANT_FOLD), where it must fail.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness.h"
+
+static uint64_t seed_of_run;
+
+static const mqa_kv_type formats[][2] = {{MQA_KV_F32, MQA_KV_F32},
+                                         {MQA_KV_BF16, MQA_KV_BF16},
+                                         {MQA_KV_INT8, MQA_KV_INT8},
+                                         {MQA_KV_BF16, MQA_KV_INT8}};
+enum { N_FORMATS = sizeof formats / sizeof formats[0] };
+
+/* Three spans with every token asking, in blocks of many tokens; more than a group of spans; a window. */
+static const problem_shape shapes[] = {
+    {.n_heads = 4,
+     .n_kv_heads = 1,
+     .d = 24,
+     .d_v = 20,
+     .n_sequences = 3,
+     .n = {1100, 130, 3},
+     .n_queries = {270, 100, 3}},
+    {.n_heads = 6,
+     .n_kv_heads = 2,
+     .d = 8,
+     .d_v = 5,
+     .n_sequences = 2,
+     .n = {9001, 8193},
+     .n_queries = {5, 20}},
+    {.n_heads = 5,
+     .n_kv_heads = 1,
+     .d = 16,
+     .d_v = 16,
+     .window = 300,
+     .n_sequences = 2,
+     .n = {1500, 700},
+     .n_queries = {150, 250}},
+};
+enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
+
+static void assert_same_bits(const problem *p, const answer *a, const answer *b, const char *what)
+{
+    const problem_shape *s = &p->shape;
+    for (int i = 0; i < s->n_sequences; i++)
+        for (int64_t r = 0; r < s->n_queries[i] * s->n_heads; r++) {
+            const size_t bytes = (size_t)s->d_v * sizeof(float);
+            if (memcmp(a->out[i] + r * s->d_v, b->out[i] + r * s->d_v, bytes) == 0 &&
+                memcmp(&a->lse[i][r], &b->lse[i][r], sizeof(float)) == 0)
+                continue;
+            fail_msg("%s: sequence %d, query %lld, head %lld differs (%s/%s, d %d)", what, i,
+                     (long long)(r / s->n_heads), (long long)(r % s->n_heads), mqa_kv_type_name(s->k_type),
+                     mqa_kv_type_name(s->v_type), s->d);
+        }
+}
+
+static const struct {
+    const char *what;
+    route way;
+} variants[] = {
+    {"2 threads", {.threads = 2, .chunk = 512}},
+    {"3 threads", {.threads = 3, .chunk = 512}},
+    {"8 threads", {.threads = 8, .chunk = 512}},
+    {"chunks of 64", {.threads = 1, .chunk = 64}},
+    {"chunks of 7", {.threads = 2, .chunk = 7}},
+    {"chunks of 1", {.threads = 2, .chunk = 1}},
+    {"all at once", {.threads = 2, .chunk = 100000}},
+    {"in a batch", {.threads = 1, .chunk = 512, .together = 1}},
+    {"in a batch, recycled pages", {.threads = 3, .chunk = 64, .together = 1, .recycled = 1}},
+    {"recycled pages", {.threads = 1, .chunk = 512, .recycled = 1}},
+    {"blocks of 1 row", {.threads = 2, .chunk = 512, .block_rows = 1}},
+    {"blocks of 5 rows", {.threads = 1, .chunk = 512, .block_rows = 5}},
+    {"a task for each span", {.threads = 3, .chunk = 64, .tasks_per_thread = 10000, .cut_all = 1}},
+    {"a task for two spans", {.threads = 2, .chunk = 1, .tasks_per_thread = 5, .cut_all = 1}},
+    {"a task for six spans", {.threads = 2, .chunk = 64, .tasks_per_thread = 2, .cut_all = 1, .together = 1}},
+};
+enum { N_VARIANTS = sizeof variants / sizeof variants[0] };
+
+static problem nth_problem(int i, int f)
+{
+    uint64_t rng = seed_of_run * 1000 + (uint64_t)(i * 10 + f);
+    problem_shape s = shapes[i];
+    s.k_type = formats[f][0];
+    s.v_type = formats[f][1];
+    return make_problem(&s, &rng);
+}
+
+static void the_way_there_does_not_matter(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_SHAPES; i++)
+        for (int f = 0; f < N_FORMATS; f++) {
+            problem p = nth_problem(i, f);
+            answer plain = solve(&p, &(route){.threads = 1, .chunk = 512});
+            for (int v = 0; v < N_VARIANTS; v++) {
+                answer other = solve(&p, &variants[v].way);
+                assert_same_bits(&p, &plain, &other, variants[v].what);
+                free_answer(&p, &other);
+            }
+            free_answer(&p, &plain);
+            free_problem(&p);
+        }
+}
+
+/* Portable: every instruction set gives what numerics.md says, row by row. */
+static void portable_is_the_specification(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_SHAPES; i++)
+        for (int f = 0; f < N_FORMATS; f++) {
+            problem p = nth_problem(i, f);
+            answer right = specified(&p);
+            for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON; isa++) {
+                if (!mqa_isa_available((mqa_isa)isa)) continue;
+                const route way = {
+                    .isa = (mqa_isa)isa, .numerics = MQA_NUMERICS_PORTABLE, .threads = 2, .chunk = 512};
+                answer a = solve(&p, &way);
+                for (int s = 0; s < p.shape.n_sequences; s++) /* lse's log is the library's own */
+                    for (int64_t r = 0; r < p.shape.n_queries[s] * p.shape.n_heads; r++)
+                        if (nextafterf(right.lse[s][r], a.lse[s][r]) == a.lse[s][r])
+                            right.lse[s][r] = a.lse[s][r];
+                assert_same_bits(&p, &right, &a, mqa_isa_name((mqa_isa)isa));
+                free_answer(&p, &a);
+            }
+            free_answer(&p, &right);
+            free_problem(&p);
+        }
+}
+
+/* Fast: each instruction set by its own recipe, whatever the way. */
+static void fast_keeps_the_contract(void **state)
+{
+    (void)state;
+    static const int some[] = {5, 8, 10, 12};
+    for (int isa = MQA_ISA_AVX2; isa <= MQA_ISA_NEON; isa++) {
+        if (!mqa_isa_available((mqa_isa)isa)) continue;
+        for (int i = 1; i < 3; i++) {
+            problem p = nth_problem(i, 1);
+            answer plain = solve(&p, &(route){.isa = (mqa_isa)isa, .threads = 1, .chunk = 512});
+            for (size_t v = 0; v < sizeof some / sizeof some[0]; v++) {
+                route way = variants[some[v]].way;
+                way.isa = (mqa_isa)isa;
+                answer other = solve(&p, &way);
+                assert_same_bits(&p, &plain, &other, variants[some[v]].what);
+                free_answer(&p, &other);
+            }
+            free_answer(&p, &plain);
+            free_problem(&p);
+        }
+    }
+}
+
+int main(void)
+{
+    const char *seed = getenv("MQA_SEED");
+    seed_of_run = seed ? strtoull(seed, NULL, 10) : 1;
+    printf("MQA_SEED=%llu\n", (unsigned long long)seed_of_run);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_way_there_does_not_matter),
+        cmocka_unit_test(portable_is_the_specification),
+        cmocka_unit_test(fast_keeps_the_contract),
+    };
+    return cmocka_run_group_tests_name("row_contract", tests, NULL, NULL);
+}
