@@ -140,6 +140,7 @@ int cli_read_text(const char *path, mqa_text *out)
     const char *name = path ? path : "stdin";
     FILE *file = path ? fopen(path, "rbe") : stdin;
     if (!file) return cli_error(CLI_FAILED, "%s: %s", name, strerror(errno));
+    if (!path && isatty(STDIN_FILENO)) fputs("reading the text from the terminal; Ctrl-D ends it\n", stderr);
     char *chunk = malloc(CHUNK);
     mqa_error err = {.message = "no memory for a text"};
     mqa_status status = chunk ? MQA_OK : MQA_ERR_OUT_OF_MEMORY;

@@ -1,6 +1,7 @@
 /* What this machine gives at best: read bandwidth by working set, and arithmetic by format.
  *
- * Measured on the context's threads and with its instruction set; each call takes some 50 ms.
+ * Measured on the context's threads and with its instruction set; each figure takes a tenth of a second or
+ * more.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -11,7 +12,7 @@
 #include "mqa/context.h"
 
 /* Bytes a second at which n_threads (at most the context's) read a working set of `bytes` in all, an equal
- * part each, again and again. The best of several tries. */
+ * part each, again and again. The best of many tries. */
 mqa_status roofline_read(mqa_context *ctx, int n_threads, size_t bytes, double *bytes_per_s, mqa_error *err);
 
 /* Operations a second (a multiply-add is two) in the arithmetic of a KV format: the better of the context's

@@ -27,7 +27,7 @@ typedef struct run_state {
     float *logits;
     void *scratch;
     int n_vocab;
-    int64_t n_generated;
+    int64_t n_generated, n_evaluated; /* of those generated, how many were evaluated in turn */
     double prompt_seconds, generate_seconds;
     const char *note;
 } run_state;
@@ -45,8 +45,8 @@ static int parse(int argc, char **argv, run_options *o)
         {0, "temp", CLI_REAL, &o->temperature, "T", "temperature, default 0.8; 0: always the likeliest token",
          0, 100, false},
         {0, "top-k", CLI_INT, &o->top_k, "N", "of the N likeliest, default 40; 0: off", 0, INT32_MAX, false},
-        {0, "top-p", CLI_REAL, &o->top_p, "P", "of those that make up P together, default 0.95; 1: off", 1e-6, 1,
-         false},
+        {0, "top-p", CLI_REAL, &o->top_p, "P", "of those that make up P together, default 0.95; 1: off", 1e-6,
+         1, false},
         {0, "min-p", CLI_REAL, &o->min_p, "P",
          "of those at least P times as likely as the likeliest, default 0.05; 0: off", 0, 1, false},
         {'s', "seed", CLI_INT, &o->seed, "N",
@@ -65,8 +65,6 @@ static int parse(int argc, char **argv, run_options *o)
         NULL, NULL);
     if (code != CLI_GO_ON) return code;
     if (!o->model) return cli_error(CLI_USAGE, "no model: give -m FILE");
-    if (o->prompt && o->file)
-        return cli_error(CLI_USAGE, "both a prompt and a file: give -p or -f, or neither to read stdin");
     if (o->seed < 0) {
         uint32_t seed = 0;
         if (getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = (uint32_t)(cli_now() * 1e6);
@@ -157,8 +155,10 @@ static mqa_status generate(const run_options *o, run_state *s, mqa_error *err)
         if (status != MQA_OK) break;
         s->n_generated++;
         show(s, from, o->common.json);
-        if (s->n_generated < limit) status = eval(s, &token, 1, err);
+        if (s->n_generated == limit) break;
+        status = eval(s, &token, 1, err);
         if (status != MQA_OK) break;
+        s->n_evaluated++;
     }
     if (status == MQA_ERR_CANCELLED) status = MQA_OK;
     size_t from = s->text.n;
@@ -172,8 +172,8 @@ static mqa_status generate(const run_options *o, run_state *s, mqa_error *err)
 static void report(const run_options *o, const run_state *s)
 {
     double prompt_rate = s->prompt_seconds > 0 ? (double)s->tokens.n / s->prompt_seconds : 0;
-    /* The first token comes with the prompt; each further one is an evaluation. */
-    double rate = s->n_generated > 1 ? (double)(s->n_generated - 1) / s->generate_seconds : 0;
+    /* The first token comes with the prompt; each further one (the end, too) is an evaluation. */
+    double rate = s->n_evaluated ? (double)s->n_evaluated / s->generate_seconds : 0;
     size_t kv = mqa_session_kv_bytes(s->session), multi_head = mqa_session_kv_bytes_multi_head(s->session);
     if (o->common.json) {
         cli_print_json(json_pack("{s:o, s:I, s:I, s:f, s:f, s:I, s:I, s:s, s:I}", "text",
@@ -186,9 +186,8 @@ static void report(const run_options *o, const run_state *s)
     }
     if (s->note) fprintf(stderr, "mqa run: %s\n", s->note);
     fprintf(stderr,
-            "prompt %zu tokens, %.1f tokens/s; generated %lld tokens, %.1f tokens/s; KV cache %s, as "
-            "multi-head it "
-            "would be %s (%.3g x); seed %lld\n",
+            "prompt %zu tokens, %.1f tokens/s; generated %lld tokens, %.1f tokens/s; "
+            "KV cache %s, as multi-head it would be %s (%.3g x); seed %lld\n",
             s->tokens.n, prompt_rate, (long long)s->n_generated, rate, cli_bytes((double)kv),
             cli_bytes((double)multi_head), kv ? (double)multi_head / (double)kv : 0.0, (long long)o->seed);
 }
