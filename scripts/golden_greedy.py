@@ -8,7 +8,7 @@ LLAMA_SERVER is llama.cpp's `llama-server`; nothing else is needed. For each pro
 
     prompt  ids of the prompt, BOS included where the model adds it
     ids     the 64 ids that follow (fewer where the model ends its text)
-    gaps    for each of them, its log-probability minus that of the second best
+    gaps    for each of them, its log-probability minus that of the second best; all 0 where unknown
 """
 import json
 import socket
@@ -67,11 +67,12 @@ def generate(port, prompt):
     answer = post(port, "/completion", {
         "prompt": ids, "n_predict": N_PREDICT, "temperature": 0, "n_probs": 2, "return_tokens": True,
         "cache_prompt": False, "samplers": ["temperature"], "repeat_penalty": 1.0})
-    out, gaps = [], []
+    out, gaps = answer["tokens"], []
     for step in answer["completion_probabilities"]:
         best, second = step["top_logprobs"][:2]
-        out.append(step["id"])
         gaps.append(step["logprob"] - (second["logprob"] if best["id"] == step["id"] else best["logprob"]))
+    if [step["id"] for step in answer["completion_probabilities"]] != out:
+        gaps = [0] * len(out)  # the server leaves out tokens that end inside a UTF-8 character
     return ids, out, gaps
 
 
