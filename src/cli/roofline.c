@@ -93,7 +93,7 @@ typedef struct compute_task {
     double ops[MAX_THREADS]; /* by task */
 } compute_task;
 
-enum { ROWS = 16, HEAD_DIM = 64, CALLS = 4000 };
+enum { ROWS = 16, HEAD_DIM = 64, CALLS = 1000 };
 
 static void run_scores(void *arg, int task, int worker)
 {
