@@ -95,25 +95,27 @@ static int64_t choose_runs(mqa_plan *plan)
     return n_runs;
 }
 
-static int64_t n_states(const mqa_block *block)
+/* Floats that one run stores. */
+static size_t run_floats(const mqa_plan *plan, const mqa_block *block, int run)
 {
-    int64_t n = 0;
-    for (int run = 0; run < block->n_runs; run++) {
-        const int64_t begin = mqa_run_begin(block, run), end = mqa_run_begin(block, run + 1);
-        for (int64_t span = begin; span < end; span++) n += mqa_stores_state(block, begin, span);
-    }
+    const int64_t begin = mqa_run_begin(block, run), end = mqa_run_begin(block, run + 1);
+    size_t n = 0;
+    for (int64_t span = begin; span < end; span++) n += mqa_stores_state(block, begin, span);
+    return n * mqa_states_floats(block->rows, plan->cache->config.head_dim_vo);
+}
+
+static size_t block_floats(const mqa_plan *plan, const mqa_block *block)
+{
+    size_t n = 0;
+    for (int run = 0; block->n_runs > 1 && run < block->n_runs; run++) n += run_floats(plan, block, run);
     return n;
 }
 
 /* Room for the states of all cut blocks. */
 static mqa_status place_states(mqa_plan *plan, mqa_error *err)
 {
-    const int d_v = plan->cache->config.head_dim_vo;
     size_t floats = 0;
-    for (int b = 0; b < plan->n_blocks; b++) {
-        const mqa_block *block = &plan->blocks[b];
-        if (block->n_runs > 1) floats += (size_t)n_states(block) * mqa_states_floats(block->rows, d_v);
-    }
+    for (int b = 0; b < plan->n_blocks; b++) floats += block_floats(plan, &plan->blocks[b]);
     if (floats * sizeof(float) > plan->states_bytes) {
         mqa_release(allocator_of(plan), plan->states, plan->states_bytes);
         plan->states_bytes = floats * sizeof(float);
@@ -129,7 +131,7 @@ static mqa_status place_states(mqa_plan *plan, mqa_error *err)
         mqa_block *block = &plan->blocks[b];
         if (block->n_runs == 1) continue;
         block->states = next;
-        next += (size_t)n_states(block) * mqa_states_floats(block->rows, d_v);
+        next += block_floats(plan, block);
         atomic_store_explicit(&block->runs_left, block->n_runs, memory_order_relaxed);
     }
     return MQA_OK;
@@ -150,8 +152,10 @@ static void make_tasks(mqa_plan *plan)
     for (int b = 0; b < plan->n_blocks; b++) {
         const mqa_block *block = &plan->blocks[b];
         const double cost = block_cost(plan, block) / block->n_runs;
+        float *states = block->states;
         for (int run = 0; run < block->n_runs; run++, task++) {
-            *task = (mqa_task){.block = b, .run = run, .cost = cost};
+            *task = (mqa_task){.block = b, .run = run, .states = states, .cost = cost};
+            if (block->n_runs > 1) states += run_floats(plan, block, run);
             if (task > plan->tasks && task[-1].cost < cost) sorted = 0;
         }
     }

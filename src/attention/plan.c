@@ -10,15 +10,18 @@
 
 #include "base/status.h"
 
+enum { MAX_HEADS = 1 << 20 }; /* rows of any batch are counted in 64 bits */
+
 static mqa_status check_options(const mqa_cache *cache, const mqa_plan_options *o, mqa_error *err)
 {
     if (o->struct_size != sizeof *o)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "mqa_plan_options.struct_size is %zu: set it to sizeof(mqa_plan_options), %zu",
                         o->struct_size, sizeof *o);
-    if (o->n_heads < 1 || o->n_heads % cache->config.n_kv_heads != 0)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "n_heads is %d: give a multiple of n_kv_heads, %d",
-                        o->n_heads, cache->config.n_kv_heads);
+    if (o->n_heads < 1 || o->n_heads > MAX_HEADS || o->n_heads % cache->config.n_kv_heads != 0)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "n_heads is %d: give a multiple of n_kv_heads, %d, up to %d", o->n_heads,
+                        cache->config.n_kv_heads, MAX_HEADS);
     if (!isfinite(o->sm_scale))
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "sm_scale is not finite: usually 1 / sqrt(head_dim_qk)");

@@ -40,7 +40,8 @@ typedef struct mqa_block {
 
 typedef struct mqa_task {
     int block, run;
-    double cost; /* estimate, in nanoseconds of one thread */
+    float *states; /* where the run's states go, if the block has several runs */
+    double cost;   /* estimate, in nanoseconds of one thread */
 } mqa_task;
 
 /* What each thread works in. */
@@ -97,7 +98,7 @@ static inline int mqa_stores_state(const mqa_block *block, int64_t begin, int64_
     return span == head || span == begin || begin > head;
 }
 
-/* One task of a run of a layer; see run.c. */
+/* The call of mqa_plan_run that tasks belong to. */
 typedef struct mqa_layer_run {
     mqa_plan *plan;
     int layer;

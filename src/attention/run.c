@@ -165,22 +165,11 @@ static void run_whole_block(work *w)
     finish(w, mqa_fold_end(&fold));
 }
 
-/* Where the states of run `runs` begin. */
-static float *skip_states(const mqa_block *block, int runs, float *states, size_t floats)
-{
-    for (int run = 0; run < runs; run++) {
-        const int64_t begin = mqa_run_begin(block, run), end = mqa_run_begin(block, run + 1);
-        for (int64_t span = begin; span < end; span++)
-            if (mqa_stores_state(block, begin, span)) states += floats;
-    }
-    return states;
-}
-
-static void compute_run(work *w, int run, size_t floats)
+static void compute_run(work *w, const mqa_task *task, size_t floats)
 {
     const mqa_block *block = w->block;
-    const int64_t begin = mqa_run_begin(block, run), end = mqa_run_begin(block, run + 1);
-    float *next = skip_states(block, run, block->states, floats);
+    const int64_t begin = mqa_run_begin(block, task->run), end = mqa_run_begin(block, task->run + 1);
+    float *next = task->states;
     mqa_states open = {0};
     for (int64_t span = begin; span < end; span++) {
         if (mqa_stores_state(block, begin, span)) {
@@ -231,7 +220,7 @@ void mqa_attention_task(void *arg, int index, int worker)
         return;
     }
     const size_t floats = mqa_states_floats(w.block->rows, w.config->head_dim_vo);
-    if (ok) compute_run(&w, task->run, floats);
+    if (ok) compute_run(&w, task, floats);
     /* Release our states, acquire the others'. */
     if (atomic_fetch_sub_explicit(&w.block->runs_left, 1, memory_order_acq_rel) > 1) return;
     atomic_store_explicit(&w.block->runs_left, w.block->n_runs,
