@@ -66,7 +66,7 @@ mqa_status mqa_cache_layout_make(const mqa_cache_config *config, mqa_cache_layou
 
 size_t mqa_cache_page_bytes(const mqa_cache_config *config)
 {
-    mqa_cache_layout layout;
+    mqa_cache_layout layout = {0};
     return mqa_cache_layout_make(config, &layout, NULL) == MQA_OK ? layout.page_bytes : 0;
 }
 

@@ -201,7 +201,7 @@ static mqa_status need_scratch(mqa_loader *loader, int n_in, mqa_error *err)
 mqa_status mqa_load_matrix(mqa_loader *loader, int layer, const char *name, int n_in, int n_out,
                            mqa_matrix *out, mqa_error *err)
 {
-    const mqa_gguf_tensor *t;
+    const mqa_gguf_tensor *t = NULL;
     MQA_TRY(find(loader, layer, name, n_in, n_out, &t, err));
     mqa_form form;
     if (!find_form(t->type, &form))
@@ -224,7 +224,7 @@ mqa_status mqa_load_matrix(mqa_loader *loader, int layer, const char *name, int 
 mqa_status mqa_load_vector(mqa_loader *loader, int layer, const char *name, int n, mqa_vector *out,
                            mqa_error *err)
 {
-    const mqa_gguf_tensor *t;
+    const mqa_gguf_tensor *t = NULL;
     MQA_TRY(find(loader, layer, name, n, 0, &t, err));
     out->data = mqa_alloc_array(loader->ctx->allocator, (size_t)n, sizeof(float));
     if (!out->data) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for the tensor %s", t->name);
