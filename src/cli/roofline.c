@@ -36,7 +36,7 @@ static loops pick(const mqa_context *ctx)
     return (loops){roofline_read_base, roofline_fma_base};
 }
 
-static volatile uint64_t sink;
+static atomic_uint_fast64_t sink; /* every thread writes it: what was measured must not be optimised away */
 
 typedef struct read_task {
     loops loops;
@@ -54,7 +54,7 @@ static void read_part(void *arg, int task, int worker)
     const char *part = t->data + (size_t)(worker % t->n_parts) * t->part;
     uint64_t sum = 0;
     for (int i = 0; i < t->passes; i++) sum += t->loops.read(part, t->part);
-    sink = sum;
+    atomic_store_explicit(&sink, sum, memory_order_relaxed);
 }
 
 mqa_status roofline_read(mqa_context *ctx, int n_threads, size_t bytes, double *bytes_per_s, mqa_error *err)
@@ -110,7 +110,7 @@ static void run_fma(void *arg, int task, int worker)
     compute_task *t = arg;
     (void)worker;
     double ops = 0;
-    sink = (uint64_t)t->loops.fma(1000000, &ops);
+    atomic_store_explicit(&sink, (uint64_t)t->loops.fma(1000000, &ops), memory_order_relaxed);
     t->ops[task] = ops;
 }
 
