@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roofline.h"
 
+#include <stdatomic.h>
+
 #include "base/cpu.h"
 #include "cli.h"
 #include "kernels/context.h"
