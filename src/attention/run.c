@@ -7,6 +7,7 @@
 
 #include "attention/plan.h"
 #include "base/status.h"
+#include "kernels/valid.h"
 
 enum {
     SPAN_GRANULES = MQA_SPAN / MQA_GRANULE,
@@ -123,11 +124,13 @@ static void compute_span(work *w, int64_t span, mqa_states out)
                                     S_STRIDE);
     for (int r = 0; r < block->rows; r++) {
         const int64_t start = first * MQA_GRANULE, position = w->position[r];
-        const int64_t lo = config->window > 0 ? position + 1 - config->window : 0;
-        kernels->softmax[config->v_type](s + (size_t)r * S_STRIDE, n_granules,
-                                         clamp_token(lo, start, n_granules * MQA_GRANULE),
-                                         clamp_token(position + 1, start, n_granules * MQA_GRANULE), v_runs,
-                                         &out.m[r], &out.l[r], &w->scratch->p_scale[r]);
+        const int n = n_granules * MQA_GRANULE;
+        const int lo = clamp_token(config->window > 0 ? position + 1 - config->window : 0, start, n);
+        const int hi = clamp_token(position + 1, start, n);
+        uint16_t words[MQA_SPAN / MQA_TILE], *valid = lo > 0 || hi < n ? words : NULL;
+        if (valid) mqa_valid_range(valid, n / MQA_TILE, lo, hi);
+        kernels->softmax[config->v_type](s + (size_t)r * S_STRIDE, n_granules, valid, v_runs, &out.m[r],
+                                         &out.l[r], &w->scratch->p_scale[r]);
     }
     kernels->pv[config->v_type](s, S_STRIDE, w->scratch->p_scale, block->rows, v_runs, n_granules,
                                 config->head_dim_vo, out.o);

@@ -55,11 +55,13 @@ typedef void mqa_scores_fn(const void *q_block, int rows, int d, const void *con
 
 /* Scores to probabilities, one row of one span at a time.
  * s: [64 * n_granules] scores, overwritten with p in the form that the pv kernel of the same table and
- * format wants. Valid tokens are those in [lo, hi), counted from s[0]; all others get p = 0.
+ * format wants.
+ * valid: [4 * n_granules]; bit i of word w says that the row sees token 16 * w + i, counted from s[0].
+ * NULL: it sees all. The others get p = 0, whatever their score.
  * v_runs: the granules' V (int8 reads its scales; others ignore it).
  * m, l: as in docs/numerics.md section 2; p_scale: one float for the pv kernel. */
-typedef void mqa_softmax_fn(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
-                            float *l, float *p_scale);
+typedef void mqa_softmax_fn(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs,
+                            float *m, float *l, float *p_scale);
 
 /* o[r * MQA_PAD(d_v) + c] = the P.V of the granules given, + 0.0f (overwrites). p, p_stride: as s and
  * s_stride above. */

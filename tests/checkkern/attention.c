@@ -4,12 +4,14 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "checkkern.h"
 #include "kernels/reference/reference.h"
+#include "kernels/valid.h"
 
 enum { MAX_GRANULES = 8 };
 static const char *const type_names[MQA_KV_TYPES] = {"f32", "bf16", "int8"};
@@ -21,7 +23,7 @@ typedef struct shape {
 typedef struct data {
     void *k[MQA_KV_TYPES][MAX_GRANULES], *v[MQA_KV_TYPES][MAX_GRANULES];
     const float *q[MQA_MAX_ROWS];
-    int lo[MQA_MAX_ROWS], hi[MQA_MAX_ROWS]; /* what a row sees */
+    uint16_t valid[MQA_MAX_ROWS][MAX_GRANULES * 4]; /* what a row sees */
 } data;
 
 static void make_data(shape s, data *x)
@@ -49,10 +51,12 @@ static void make_data(shape s, data *x)
         float *q = ck_buffer(sizeof(float) * (size_t)s.d, 4);
         ck_fill_normal(q, (size_t)s.d, 1.0f);
         x->q[r] = q;
-        x->hi[r] = (int)(ck_random() % (uint32_t)(s.tokens + 1));
-        x->lo[r] = (int)(ck_random() % (uint32_t)(x->hi[r] + 1)); /* empty rows too */
-        if (r % 3 == 0) x->lo[r] = 0;
-        if (r % 4 == 0) x->hi[r] = s.tokens;
+        int hi = (int)(ck_random() % (uint32_t)(s.tokens + 1));
+        int lo = (int)(ck_random() % (uint32_t)(hi + 1)); /* empty rows too */
+        if (r % 3 == 0) lo = 0;
+        if (r % 4 == 0) hi = s.tokens;
+        mqa_valid_range(x->valid[r], s.n_granules * 4, lo, hi);
+        for (int w = 0; r % 5 == 3 && w < s.n_granules * 4; w++) x->valid[r][w] &= (uint16_t)ck_random();
     }
 }
 
@@ -85,9 +89,11 @@ static void run_table(const mqa_attention_kernels *a, int k_type, int v_type, sh
     const void *const *k = (const void *const *)x->k[k_type], *const *v = (const void *const *)x->v[v_type];
     a->scores[k_type](q_block, s.rows, s.d, k, s.n_granules, y->scores, stride);
     memcpy(p, y->scores, s_bytes);
-    for (int r = 0; r < s.rows; r++)
-        a->softmax[v_type](p + (size_t)r * stride, s.n_granules, x->lo[r], x->hi[r], v, &y->m[r], &y->l[r],
-                           &y->p_scale[r]);
+    for (int r = 0; r < s.rows; r++) {
+        const bool all = r == 0 && s.tokens == s.n_granules * MQA_GRANULE;
+        a->softmax[v_type](p + (size_t)r * stride, s.n_granules, all ? NULL : x->valid[r], v, &y->m[r],
+                           &y->l[r], &y->p_scale[r]);
+    }
     a->pv[v_type](p, stride, y->p_scale, s.rows, v, s.n_granules, s.d, y->o);
 }
 
@@ -137,7 +143,8 @@ static void check_exact(const mqa_attention_kernels *a, int k_type, int v_type, 
     for (int r = 0; r < s.rows; r++) {
         double l = 0, worst = 0;
         memset(sum, 0, sizeof(double) * (size_t)s.d);
-        for (int t = x->lo[r]; t < x->hi[r]; t++) {
+        for (int t = 0; t < s.tokens; t++) {
+            if (!(x->valid[r][t / 16] >> t % 16 & 1)) continue;
             double score = 0;
             mqa_unpack_k((mqa_kv_type)k_type, x->k[k_type][t / MQA_GRANULE], s.d, t % MQA_GRANULE, row);
             for (int i = 0; i < s.d; i++) score += (double)scale_of(s) * (double)x->q[r][i] * (double)row[i];
@@ -249,7 +256,7 @@ static void run_stage(void *arg)
     case 1:
         for (int r = 0; r < b->s.rows; r++) { /* softmax works in place: the copy is measured too */
             memcpy(b->p + (size_t)r * stride, b->scores + (size_t)r * stride, sizeof(float) * (stride - 16));
-            b->a->softmax[b->type](b->p + (size_t)r * stride, b->s.n_granules, 0, b->s.tokens, v, &m, &l,
+            b->a->softmax[b->type](b->p + (size_t)r * stride, b->s.n_granules, NULL, v, &m, &l,
                                    &b->p_scale[r]);
         }
         break;

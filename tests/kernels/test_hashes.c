@@ -20,6 +20,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/reference/reference.h"
+#include "kernels/valid.h"
 
 enum { ROWS = 7, SPANS = 3, GRANULES = 8 * SPANS, LENGTH = 1100 };
 
@@ -86,7 +87,9 @@ static uint64_t attention_hash(const mqa_attention_kernels *a, mqa_kv_type k_typ
             int lo = 13 * r - MQA_SPAN * span, hi = LENGTH - 40 * r - MQA_SPAN * span;
             lo = lo < 0 ? 0 : lo;
             hi = hi < 0 ? 0 : hi > MQA_SPAN ? MQA_SPAN : hi;
-            a->softmax[v_type](s + r * MQA_SPAN, 8, lo, hi, v, &m[to][r], &l[to][r], &p_scale[r]);
+            uint16_t valid[MQA_SPAN / MQA_TILE];
+            mqa_valid_range(valid, MQA_SPAN / MQA_TILE, lo, hi);
+            a->softmax[v_type](s + r * MQA_SPAN, 8, valid, v, &m[to][r], &l[to][r], &p_scale[r]);
         }
         a->pv[v_type](s, MQA_SPAN, p_scale, ROWS, v, 8, d, o[to]);
         if (span) a->fold(ROWS, d, m[0], l[0], o[0], m[1], l[1], o[1]);

@@ -2,4 +2,5 @@
 #include "kernels/simd/tile_amx.h"
 
 #define AMX_FILL mqa_attention_amx
+#define AMX_ROWS mqa_bf16_rows_avx512
 #include "kernels/template/attention_amx.h"

@@ -6,13 +6,54 @@
 
 #include "kernels/simd/v16_avx512.h"
 
+#include "base/half.h"
 #include "kernels/q_row.h"
 #include "kernels/reference/reference.h"
+#include "kernels/template/softmax.h"
 
 #ifndef UNROLL /* the build turns it off under sanitizers, which make too much of unrolled code */
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 enum { MAX_ROWS = 6, VECTORS = 4 }; /* 24 of 32 registers accumulate */
+
+/* --- q and p, rounded to bf16: vcvtneps2bf16 rounds as the specification does, but for subnormals, which the
+ * dot products take as zero all the same --- */
+
+V16_INLINE void store_bf16(uint16_t *p, vf x)
+{
+    _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh(x));
+}
+
+static int pack_q_bf16(const float *const *q, int rows, int d, float sm_scale, void *q_block)
+{
+    vi largest = vi_zero();
+    for (int r = 0; r < rows; r++) {
+        uint16_t *to = mqa_q_row_at(q_block, r, d)->x.bf16;
+        for (int i = 0; i < MQA_PAD(d); i += 16) {
+            const __mmask16 some = (__mmask16)(d - i < 16 ? (1u << (d - i)) - 1 : 0xffff);
+            const vf x = vf_mul(_mm512_maskz_loadu_ps(some, q[r] + i), vf_set1(sm_scale));
+            largest = vi_max(largest, vf_abs_bits(x));
+            store_bf16(to + i, x);
+        }
+    }
+    const float a = mqa_f32_from_bits((uint32_t)vi_max_lane(largest)); /* bits of |x| are ordered as |x| */
+    return isfinite(mqa_bf16_to_f32(mqa_f32_to_bf16(a)));
+}
+
+V16_INLINE void softmax_store_bf16(float *s, int t, vf p)
+{
+    store_bf16((uint16_t *)s + t, p);
+}
+
+static void softmax_bf16(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs, float *m,
+                         float *l, float *p_scale)
+{
+    (void)v_runs;
+    *p_scale = 1.0f;
+    softmax_row(s, MQA_GRANULE * n_granules, valid, softmax_store_bf16, m, l);
+}
+
+/* --- the dot products --- */
 
 V16_INLINE __m512bh pairs_load(const void *p)
 {
@@ -123,10 +164,16 @@ static void pv_bf16(const float *p, size_t p_stride, const float *p_scale, int r
     }
 }
 
+void mqa_bf16_rows_avx512(mqa_attention_kernels *a)
+{
+    a->pack_q[MQA_KV_BF16] = pack_q_bf16;
+    a->softmax[MQA_KV_BF16] = softmax_bf16;
+}
+
 void mqa_attention_avx512_bf16(mqa_kernels *k)
 {
     mqa_attention_kernels *a = &k->attention[MQA_NUMERICS_FAST];
-    mqa_bf16_rows_reference(a);
+    mqa_bf16_rows_avx512(a);
     a->recipe = "avx512-bf16/1";
     a->scores[MQA_KV_BF16] = scores_bf16;
     a->pv[MQA_KV_BF16] = pv_bf16;

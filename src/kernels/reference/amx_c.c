@@ -5,4 +5,5 @@
 #include "kernels/simd/tile_c.h"
 
 #define AMX_FILL mqa_attention_amx_c
+#define AMX_ROWS mqa_bf16_rows_reference
 #include "kernels/template/attention_amx.h"

@@ -122,28 +122,33 @@ float mqa_exp_reference(float x)
     return mqa_f32_from_bits(mqa_f32_bits(p) + ((uint32_t)(int32_t)n << 23));
 }
 
-void mqa_softmax_float_reference(float *s, int n_granules, int lo, int hi, const void *const *v_runs,
+static int sees(const uint16_t *valid, int t)
+{
+    return !valid || valid[t / 16] >> t % 16 & 1;
+}
+
+void mqa_softmax_float_reference(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs,
                                  float *m, float *l, float *p_scale)
 {
     (void)v_runs;
     *p_scale = 1.0f;
     *m = -INFINITY;
-    for (int t = lo; t < hi; t++)
-        if (s[t] > *m) *m = s[t];
+    for (int t = 0; t < MQA_GRANULE * n_granules; t++)
+        if (sees(valid, t) && s[t] > *m) *m = s[t];
     *m += 0.0f;
     float sum[16] = {0};
     for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
-        s[t] = t >= lo && t < hi ? mqa_exp_reference(s[t] - *m) : 0.0f;
+        s[t] = sees(valid, t) ? mqa_exp_reference(s[t] - *m) : 0.0f;
         sum[t % 16] += s[t];
     }
     *l = tree_sum(sum);
 }
 
 /* p becomes u_t = 256 high + low, kept as two s16 in the place of each float. */
-static void softmax_int8(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
+static void softmax_int8(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs, float *m,
                          float *l, float *p_scale)
 {
-    mqa_softmax_float_reference(s, n_granules, lo, hi, v_runs, m, l, p_scale);
+    mqa_softmax_float_reference(s, n_granules, valid, v_runs, m, l, p_scale);
     float largest = 0.0f;
     for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
         s[t] *= ((const float *)v_runs[t / MQA_GRANULE])[t % MQA_GRANULE];

@@ -22,10 +22,10 @@ static int pack_q_bf16(const float *const *q, int rows, int d, float sm_scale, v
 }
 
 /* Rounds p to bf16 where it stands: the row's first half, as a plain array. */
-static void softmax_bf16(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
+static void softmax_bf16(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs, float *m,
                          float *l, float *p_scale)
 {
-    mqa_softmax_float_reference(s, n_granules, lo, hi, v_runs, m, l, p_scale);
+    mqa_softmax_float_reference(s, n_granules, valid, v_runs, m, l, p_scale);
     uint16_t *p = (uint16_t *)s;
     for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
         float x;

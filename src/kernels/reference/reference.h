@@ -13,6 +13,7 @@ mqa_softmax_fn mqa_softmax_float_reference;
 
 /* pack_q and softmax of the bf16 recipes. */
 void mqa_bf16_rows_reference(mqa_attention_kernels *a);
+void mqa_bf16_rows_avx512(mqa_attention_kernels *a); /* needs AVX-512 BF16 */
 
 /* Each fills its part of a table. The plain C ones come first, an instruction set's overwrite. */
 void mqa_attention_reference(mqa_kernels *k);

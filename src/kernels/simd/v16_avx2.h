@@ -129,14 +129,13 @@ V16_INLINE vf vf_if_less(vf x, vf limit, vf y, vf z)
     return (vf){_mm256_blendv_ps(z.a, y.a, _mm256_cmp_ps(x.a, limit.a, _CMP_LT_OQ)),
                 _mm256_blendv_ps(z.b, y.b, _mm256_cmp_ps(x.b, limit.b, _CMP_LT_OQ))};
 }
-/* lane i: lo <= first + i < hi ? x : y */
-V16_INLINE vf vf_if_range(int first, int lo, int hi, vf x, vf y)
+/* lane i: bit i of bits ? x : y */
+V16_INLINE vf vf_if_bits(unsigned bits, vf x, vf y)
 {
-    const __m256i ia = _mm256_add_epi32(_mm256_set1_epi32(first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    const __m256i ib = _mm256_add_epi32(ia, _mm256_set1_epi32(8));
-    const __m256i l = _mm256_set1_epi32(lo), h = _mm256_set1_epi32(hi);
-    const __m256i ma = _mm256_andnot_si256(_mm256_cmpgt_epi32(l, ia), _mm256_cmpgt_epi32(h, ia));
-    const __m256i mb = _mm256_andnot_si256(_mm256_cmpgt_epi32(l, ib), _mm256_cmpgt_epi32(h, ib));
+    const __m256i all = _mm256_set1_epi32((int)bits);
+    const __m256i a = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128), b = _mm256_slli_epi32(a, 8);
+    const __m256i ma = _mm256_cmpeq_epi32(_mm256_and_si256(all, a), a);
+    const __m256i mb = _mm256_cmpeq_epi32(_mm256_and_si256(all, b), b);
     return (vf){_mm256_blendv_ps(y.a, x.a, _mm256_castsi256_ps(ma)),
                 _mm256_blendv_ps(y.b, x.b, _mm256_castsi256_ps(mb))};
 }

@@ -101,13 +101,9 @@ V16_INLINE vf vf_if_less(vf x, vf limit, vf y, vf z)
 {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, limit, _CMP_LT_OQ), z, y);
 }
-V16_INLINE vf vf_if_range(int first, int lo, int hi, vf x, vf y)
+V16_INLINE vf vf_if_bits(unsigned bits, vf x, vf y)
 {
-    const __m512i i = _mm512_add_epi32(
-        _mm512_set1_epi32(first), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
-    const __mmask16 m = _mm512_mask_cmplt_epi32_mask(_mm512_cmpge_epi32_mask(i, _mm512_set1_epi32(lo)), i,
-                                                     _mm512_set1_epi32(hi));
-    return _mm512_mask_blend_ps(m, y, x);
+    return _mm512_mask_blend_ps((__mmask16)bits, y, x);
 }
 
 V16_INLINE vi vi_load(const void *p)

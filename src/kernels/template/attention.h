@@ -11,12 +11,9 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <math.h>
-#include <stdbool.h>
-
 #include "kernels/q_row.h"
 #include "kernels/reference/reference.h"
-#include "kernels/simd/v16_math.h"
+#include "kernels/template/softmax.h"
 
 #ifndef UNROLL /* the build turns it off under sanitizers, which make too much of unrolled code */
 #define UNROLL _Pragma("GCC unroll 16")
@@ -169,41 +166,19 @@ static void scores_int8(const void *q_block, int rows, int d, const void *const 
 
 /* --- softmax of a span -------------------------------------------------------------------------------- */
 
-static void softmax_float(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
-                          float *l, float *p_scale)
+static void softmax_float(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs,
+                          float *m, float *l, float *p_scale)
 {
     (void)v_runs;
-    const int n = MQA_GRANULE * n_granules;
-    const int first = lo / MQA_TILE * MQA_TILE,
-              end = hi > lo ? (hi + MQA_TILE - 1) / MQA_TILE * MQA_TILE : first;
-    const vf none = vf_set1(-INFINITY);
-    vf largest = none;
-    for (int t = first; t < end; t += MQA_TILE) {
-        vf x = vf_load(s + t);
-        if (t < lo || t + MQA_TILE > hi) x = vf_if_range(t, lo, hi, x, none);
-        largest = vf_max(x, largest);
-    }
-    const float top = vf_tree_max(largest) + 0.0f;
-    const vf shift = vf_set1(top);
-    vf sum = vf_zero();
-    for (int t = 0; t < first; t += MQA_TILE) vf_store(s + t, vf_zero());
-    for (int t = first; t < end; t += MQA_TILE) {
-        vf x = vf_exp(vf_sub(vf_load(s + t), shift));
-        if (t < lo || t + MQA_TILE > hi) x = vf_if_range(t, lo, hi, x, vf_zero());
-        vf_store(s + t, x);
-        sum = vf_add(sum, x);
-    }
-    for (int t = end; t < n; t += MQA_TILE) vf_store(s + t, vf_zero());
-    *m = top;
-    *l = vf_tree_sum(sum);
     *p_scale = 1.0f;
+    softmax_row(s, MQA_GRANULE * n_granules, valid, softmax_store_f32, m, l);
 }
 
-static void softmax_int8(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
+static void softmax_int8(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs, float *m,
                          float *l, float *p_scale)
 {
     const int n = MQA_GRANULE * n_granules;
-    softmax_float(s, n_granules, lo, hi, v_runs, m, l, p_scale);
+    softmax_row(s, n, valid, softmax_store_f32, m, l);
     vf top = vf_zero();
     for (int t = 0; t < n; t += MQA_TILE) {
         const float *v_scale = (const float *)v_runs[t / MQA_GRANULE] + t % MQA_GRANULE;

@@ -1,5 +1,6 @@
 /* The bf16 format's dot products on tile registers (recipe amx-bf16/1), once on AMX and once in plain C.
- * Include after tile_amx.h or tile_c.h, with AMX_FILL set to the name of the function that fills a table.
+ * Include after tile_amx.h or tile_c.h, with AMX_FILL set to the name of the function that fills a
+ * table, and AMX_ROWS to that which fills in pack_q and softmax.
  *
  * Sixteen rows fill the A operand. Four C tiles share each load of A: the four tiles of a granule for the
  * scores, four blocks of 16 columns for P.V. Where d isn't a multiple of 32, the last block is half deep.
@@ -115,7 +116,7 @@ static void pv_amx(const float *p, size_t p_stride, const float *p_scale, int ro
 void AMX_FILL(mqa_kernels *k)
 {
     mqa_attention_kernels *a = &k->attention[MQA_NUMERICS_FAST];
-    mqa_bf16_rows_reference(a);
+    AMX_ROWS(a);
     a->recipe = "amx-bf16/1";
     a->scores[MQA_KV_BF16] = scores_amx;
     a->pv[MQA_KV_BF16] = pv_amx;

@@ -106,7 +106,7 @@ static float exp_sum(const float *x, float shift, int n, float *y)
     for (int i = 0; i < n; i += 16) {
         const vf e = vf_exp(vf_sub(load_some(x + i, n - i), vf_set1(shift)));
         store_some(y + i, e, n - i);
-        sum = vf_add(sum, n - i < 16 ? vf_if_range(i, 0, n, e, vf_zero()) : e);
+        sum = vf_add(sum, n - i < 16 ? vf_if_bits((1u << (n - i)) - 1, e, vf_zero()) : e);
     }
     return vf_tree_sum(sum);
 }
