@@ -59,25 +59,27 @@ static problem_shape random_shape(uint64_t *rng)
     return s;
 }
 
-/* Of bf16, the recipe says how P is rounded. */
-static double bound_to_stored(const problem_shape *s, int exact_bf16)
+/* Of bf16, the fast recipes round q and P as well. */
+static double bound_to_stored(int k_type, int v_type, int exact_bf16)
 {
-    const int bf16 = s->k_type == MQA_KV_BF16 || s->v_type == MQA_KV_BF16;
-    if (bf16 && !exact_bf16) return 2e-5;
-    return s->k_type == MQA_KV_INT8 || s->v_type == MQA_KV_INT8 ? 1e-8 : 1e-11;
+    const int bf16 = k_type == MQA_KV_BF16 || v_type == MQA_KV_BF16;
+    if (bf16 && !exact_bf16) return 1e-5;
+    return k_type == MQA_KV_INT8 || v_type == MQA_KV_INT8 ? 1e-8 : 1e-11;
 }
 
-static double bound_to_given(int k_type, int v_type)
+/* What storing does, and what computing does: independent errors, so their squares add up. */
+static double bound_to_given(int k_type, int v_type, int exact_bf16)
 {
-    static const double bounds[] = {[MQA_KV_F32] = 1e-11, [MQA_KV_BF16] = 1e-5, [MQA_KV_INT8] = 1.2e-4};
-    return fmax(bounds[k_type], bounds[v_type]);
+    static const double stored[] = {[MQA_KV_F32] = 1e-11, [MQA_KV_BF16] = 1e-5, [MQA_KV_INT8] = 1.2e-4};
+    return fmax(stored[k_type], stored[v_type]) +
+           (exact_bf16 ? 0 : bound_to_stored(k_type, v_type, exact_bf16));
 }
 
 static void check_accuracy(mqa_isa isa, mqa_numerics numerics, int rounds)
 {
     uint64_t rng = seed_of_run * 77;
-    const int exact = numerics == MQA_NUMERICS_PORTABLE || isa == MQA_ISA_REFERENCE || isa == MQA_ISA_AVX2;
-    error_sum given[MQA_KV_TYPES][MQA_KV_TYPES] = {0};
+    const int exact = strcmp(mqa_kernels_get(isa)->attention[numerics].recipe, "portable/1") == 0;
+    error_sum given[MQA_KV_TYPES][MQA_KV_TYPES] = {0}, stored_sum[MQA_KV_TYPES][MQA_KV_TYPES] = {0};
     for (int round = 0; round < rounds; round++) {
         problem_shape s = random_shape(&rng);
         s.k_type = (mqa_kv_type)(round % 3);
@@ -92,9 +94,11 @@ static void check_accuracy(mqa_isa isa, mqa_numerics numerics, int rounds)
                            .cut_all = (int)(random_bits(&rng) % 2)};
         answer a = solve(&p, &way), right = oracle(&p), right_stored = oracle(&stored);
         add_errors(&p, &right, &a, &given[s.k_type][s.v_type]);
+        add_errors(&p, &right_stored, &a, &stored_sum[s.k_type][s.v_type]);
         error_sum own = {0};
         add_errors(&p, &right_stored, &a, &own);
-        if (!(own.error <= bound_to_stored(&s, exact) * own.reference))
+        /* One problem may be so small that a single value weighs twice the average. */
+        if (!(own.error <= (exact ? 1 : 2) * bound_to_stored(s.k_type, s.v_type, exact) * own.reference))
             fail_msg("round %d, %s/%s, d %d/%d: NMSE %.2e against the stored values", round,
                      mqa_kv_type_name(s.k_type), mqa_kv_type_name(s.v_type), s.d, s.d_v,
                      own.error / own.reference);
@@ -105,13 +109,13 @@ static void check_accuracy(mqa_isa isa, mqa_numerics numerics, int rounds)
     }
     for (int k = 0; k < MQA_KV_TYPES; k++)
         for (int v = 0; v < MQA_KV_TYPES; v++) {
-            const double nmse = given[k][v].error / given[k][v].reference;
-            printf("%-10s %s K %-4s V %-4s NMSE %.1e\n", mqa_isa_name(isa),
+            const double to_given = given[k][v].error / given[k][v].reference;
+            const double to_stored = stored_sum[k][v].error / stored_sum[k][v].reference;
+            printf("%-10s %s K %-4s V %-4s NMSE %.1e, to the stored values %.1e\n", mqa_isa_name(isa),
                    numerics ? "portable" : "fast    ", mqa_kv_type_name((mqa_kv_type)k),
-                   mqa_kv_type_name((mqa_kv_type)v), nmse);
-            if (given[k][v].reference > 0 && isa != MQA_ISA_AMX && isa != MQA_ISA_AMX_C)
-                assert_true(nmse <= bound_to_given(k, v));
-            if (given[k][v].reference > 0) assert_true(nmse <= 2e-4);
+                   mqa_kv_type_name((mqa_kv_type)v), to_given, to_stored);
+            assert_true(to_given <= bound_to_given(k, v, exact));
+            assert_true(to_stored <= bound_to_stored(k, v, exact));
         }
 }
 
@@ -120,7 +124,7 @@ static void near_the_formula(void **state)
     (void)state;
     check_accuracy(MQA_ISA_AUTO, MQA_NUMERICS_PORTABLE, 90);
     for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON; isa++)
-        if (mqa_isa_available((mqa_isa)isa)) check_accuracy((mqa_isa)isa, MQA_NUMERICS_FAST, 9);
+        if (mqa_isa_available((mqa_isa)isa)) check_accuracy((mqa_isa)isa, MQA_NUMERICS_FAST, 36);
 }
 
 /* Large scores: the softmax is one token's; far below it, nothing. Small ones: a plain mean. */
