@@ -9,6 +9,7 @@
 #ifndef MQA_CACHE_H
 #define MQA_CACHE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,8 +36,11 @@ typedef struct mqa_cache_config {
     int n_kv_heads;
     int head_dim_qk, head_dim_vo; /* 1 .. 1024 */
     mqa_kv_type k_type, v_type;
-    int64_t window;      /* keys a query sees, self included; 0: all. Pages behind it are given back. */
-    int64_t max_pages;   /* page ids in the arena: the address space, not yet memory */
+    bool v_in_k;       /* V is the first head_dim_vo values of K, of K's format, and takes no room of its own:
+                          multi-head       latent attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434),
+                          576 and       512 */
+    int64_t window;    /* keys a query sees, self included; 0: all. Pages behind it are given back. */
+    int64_t max_pages; /* page ids in the arena: the address space, not yet memory */
     size_t budget_bytes; /* never exceeded by pages in use; 0: max_pages decides */
 } mqa_cache_config;
 
@@ -67,8 +71,9 @@ MQA_API mqa_status mqa_sequence_extend(mqa_sequence *seq, int64_t n_tokens, mqa_
 MQA_API mqa_status mqa_sequence_truncate(mqa_sequence *seq, int64_t length, mqa_error *err);
 
 /* Packs K and V of tokens [position, position + n_tokens) into one layer. k: element (t, h, d) at
- * k[t * k_stride_token + h * k_stride_head + d], head_dim_qk floats; v likewise. MQA_ERR_NOT_FINITE names the
- * token and head; the tokens before it are written. Different layers may be written from different threads.
+ * k[t * k_stride_token + h * k_stride_head + d], head_dim_qk floats; v likewise (NULL where it is in K).
+ * MQA_ERR_NOT_FINITE names the token and head; the tokens before it are written. Different layers may be
+ * written from different threads.
  */
 MQA_API mqa_status mqa_sequence_write(mqa_sequence *seq, int layer, int64_t position, int64_t n_tokens,
                                       const float *k, size_t k_stride_token, size_t k_stride_head,

@@ -4,20 +4,28 @@
 #include <math.h>
 #include <string.h>
 
-void mqa_states_fold(const mqa_attention_kernels *kernels, int rows, int d_v, mqa_states a, mqa_states b)
+void mqa_row_states_fold(const mqa_attention_kernels *kernels, int rows, int d_v, mqa_row_states a,
+                         mqa_row_states b)
 {
     kernels->fold(rows, d_v, a.m, a.l, a.o, b.m, b.l, b.o);
 }
 
-static void swap(mqa_states *a, mqa_states *b)
+void mqa_row_states_clear(mqa_row_states s, int rows, int d_v)
 {
-    const mqa_states t = *a;
+    for (int r = 0; r < rows; r++) s.m[r] = -INFINITY;
+    memset(s.l, 0, (size_t)rows * sizeof(float));
+    memset(s.o, 0, (size_t)rows * (size_t)MQA_PAD(d_v) * sizeof(float));
+}
+
+static void swap(mqa_row_states *a, mqa_row_states *b)
+{
+    const mqa_row_states t = *a;
     *a = *b;
     *b = t;
 }
 
-mqa_fold mqa_fold_begin(const mqa_attention_kernels *kernels, int rows, int d_v, mqa_states group,
-                        mqa_states total)
+mqa_fold mqa_fold_begin(const mqa_attention_kernels *kernels, int rows, int d_v, mqa_row_states group,
+                        mqa_row_states total)
 {
     return (mqa_fold){
         .kernels = kernels, .rows = rows, .d_v = d_v, .group = -1, .open_group = group, .total = total};
@@ -27,15 +35,18 @@ mqa_fold mqa_fold_begin(const mqa_attention_kernels *kernels, int rows, int d_v,
 static void close_group(mqa_fold *f)
 {
     if (f->group < 0) return;
-    if (f->any)
-        mqa_states_fold(f->kernels, f->rows, f->d_v, f->total, f->open_group);
-    else
+    if (f->emit) {
+        f->emit(f->emit_arg, f->group, f->open_group);
+    } else if (f->any) {
+        mqa_row_states_fold(f->kernels, f->rows, f->d_v, f->total, f->open_group);
+    } else {
         swap(&f->total, &f->open_group);
-    f->any = true;
+        f->any = true;
+    }
     f->group = -1;
 }
 
-void mqa_fold_take(mqa_fold *f, int64_t span, mqa_states *states)
+void mqa_fold_take(mqa_fold *f, int64_t span, mqa_row_states *states)
 {
 #ifdef MQA_MUTANT_FOLD /* the tests build this to see that they notice */
     const int64_t group = span / 2;
@@ -43,7 +54,7 @@ void mqa_fold_take(mqa_fold *f, int64_t span, mqa_states *states)
     const int64_t group = span / MQA_GROUP_SPANS;
 #endif
     if (group == f->group) {
-        mqa_states_fold(f->kernels, f->rows, f->d_v, f->open_group, *states);
+        mqa_row_states_fold(f->kernels, f->rows, f->d_v, f->open_group, *states);
         return;
     }
     close_group(f);
@@ -51,12 +62,9 @@ void mqa_fold_take(mqa_fold *f, int64_t span, mqa_states *states)
     f->group = group;
 }
 
-mqa_states mqa_fold_end(mqa_fold *f)
+mqa_row_states mqa_fold_end(mqa_fold *f)
 {
     close_group(f);
-    if (f->any) return f->total;
-    for (int r = 0; r < f->rows; r++) f->total.m[r] = -INFINITY;
-    memset(f->total.l, 0, (size_t)f->rows * sizeof(float));
-    memset(f->total.o, 0, (size_t)f->rows * (size_t)MQA_PAD(f->d_v) * sizeof(float));
+    if (!f->any) mqa_row_states_clear(f->total, f->rows, f->d_v);
     return f->total;
 }

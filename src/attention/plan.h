@@ -1,12 +1,14 @@
 /* The inside of a plan: how a batch is cut into tasks.
  *
  *   item    one sequence's queries in the batch
- *   block   up to MQA_MAX_ROWS rows (tokens first, then the heads of the group) of one item and KV head
- *   run     consecutive spans of a block: one task
+ *   block   up to MQA_MAX_ROWS rows (queries first, then the heads of the group) of one item and KV head
+ *   unit    rows that see the same tokens over consecutive spans: one block, or several whose items share
+ * those pages (a cascade). A block's spans are covered by its units in ascending order task    one run of a
+ * unit: some of its spans, computed by one thread
  *
- * A block of one run folds as it goes and finishes itself. In a block of several runs each run stores its
- * states, and the last run to be done folds all of them in order and finishes the block. Which way a block
- * goes, and where it is cut, changes no bit: see fold.h.
+ * A block that one task covers alone folds as it goes and finishes itself. Otherwise each task stores its
+ * states, and the last task of a block to be done folds all of them in order and finishes it. Which way a
+ * block goes, and where it is cut, changes no bit: see fold.h.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -17,30 +19,59 @@
 #include <stdint.h>
 
 #include "attention/fold.h"
+#include "attention/view.h"
 #include "kvcache/cache.h"
 #include "mqa/attention.h"
 
 typedef struct mqa_item {
     const mqa_sequence *sequence;
-    int64_t length;    /* the sequence's, when the batch was planned */
-    int64_t n_queries; /* its last ones */
-    int64_t first_row; /* the item's first token in q, out and lse */
+    int64_t length;         /* the sequence's, when the batch was planned */
+    int64_t n_queries;      /* at consecutive positions */
+    int64_t first_position; /* of the first query */
+    int64_t first_row;      /* the item's first query in q, out and lse */
+    mqa_item_rules rules;
+    int first_block;
+    int64_t n_shared; /* spans that units of several items cover: the item's own begin after them */
 } mqa_item;
+
+/* The spans that some row of a block sees, in two stretches: those of sinks, and the rest. A span counts by
+ * its index among them. */
+typedef struct mqa_spans {
+    int64_t first[2], n[2];
+} mqa_spans;
 
 typedef struct mqa_block {
     int item, kv_head;
-    int64_t first_row; /* among the item's (token, head of the group) pairs */
+    int64_t first_row; /* among the item's (query, head of the group) pairs */
     int rows;
-    int n_runs;
-    int64_t lo, hi;              /* tokens that some row sees */
-    int64_t first_span, n_spans; /* that meet [lo, hi) */
-    float *states;               /* n_runs > 1: the stored states, in order of spans */
-    atomic_int runs_left;        /* n_runs > 1: back at n_runs when the block is done */
+    mqa_spans spans;
+    int first_use, n_uses; /* in plan->uses */
+    int n_tasks;           /* that compute some of its rows' spans */
+    atomic_int tasks_left; /* back at n_tasks when the block is done */
 } mqa_block;
 
+typedef struct mqa_unit {
+    int first_part, n_parts; /* in plan->parts: the blocks whose rows it has */
+    int rows;
+    int64_t begin, end; /* spans by index, the same for all its blocks */
+    int64_t tokens;     /* in them, for the estimate of cost */
+    int n_runs;
+    bool direct;   /* one block, one run, nothing else: no states are stored */
+    float *states; /* of its runs, in order of spans */
+} mqa_unit;
+
+/* A block's place in a unit; and the units of a block, in order of spans. */
+typedef struct mqa_part {
+    int block;
+    int row; /* of the unit's, where the block's begin */
+} mqa_part;
+typedef struct mqa_use {
+    int unit, row;
+} mqa_use;
+
 typedef struct mqa_task {
-    int block, run;
-    float *states; /* where the run's states go, if the block has several runs */
+    int unit, run;
+    float *states; /* where the run's states go, unless direct */
     double cost;   /* estimate, in nanoseconds of one thread */
 } mqa_task;
 
@@ -48,65 +79,112 @@ typedef struct mqa_task {
 typedef struct mqa_scratch {
     void *q;
     float *s;
-    float *p_scale, *lse;          /* [MQA_MAX_ROWS] */
-    mqa_states span, group, total; /* span: the state being computed */
+    float *p_scale, *lse;              /* [MQA_MAX_ROWS] */
+    float *turned;                     /* the query rows where RoPE turns them, [rows][head_dim_qk] */
+    float *rope_cos, *rope_sin;        /* of one position */
+    unsigned char *v;                  /* V of a span turned from K, where the cache has no V of its own */
+    mqa_row_states span, group, total; /* span: the state being computed */
 } mqa_scratch;
+
+/* An array that grows and keeps nothing. */
+typedef struct mqa_plan_array {
+    void *data;
+    size_t bytes;
+} mqa_plan_array;
 
 struct mqa_plan {
     mqa_cache *cache;
     mqa_plan_options options;
+    mqa_rules rules;
     const mqa_attention_kernels *kernels;
     int group_size; /* query heads of a KV head */
 
     /* Tuning: how the work is cut, never what comes out. Tests set them before mqa_plan_batch. */
     int block_rows;       /* at most, 1 .. MQA_MAX_ROWS */
-    int tasks_per_thread; /* wanted, where a block can be cut into runs */
+    int tasks_per_thread; /* wanted, where a unit can be cut into runs */
     double least_cost;    /* of a run, in nanoseconds */
+    bool cascade;         /* find what sequences share */
 
-    int n_items, n_blocks, n_tasks;
-    int item_capacity, block_capacity, task_capacity;
+    int n_items, n_blocks, n_units, n_parts, n_tasks;
     mqa_item *items;
     mqa_block *blocks;
+    mqa_unit *units;
+    mqa_part *parts;
+    mqa_use *uses;
     mqa_task *tasks;
-    float *states; /* of all blocks that are cut */
-    size_t states_bytes;
-    unsigned char *scratch_memory;
-    size_t scratch_bytes;
-    mqa_scratch *scratch; /* [threads] */
-    int scratch_rows;     /* that each has room for */
+    mqa_plan_array item_memory, block_memory, unit_memory, part_memory, use_memory, task_memory,
+        cascade_memory;
+
+    /* The workspace: the scratch of each thread, then the states of all units that store some. */
+    mqa_plan_array own_workspace;
+    unsigned char *given_workspace; /* the caller's, or NULL */
+    size_t given_bytes, needed_bytes;
+    unsigned char *workspace;
+    int scratch_rows; /* that each thread has room for */
 };
+
+/* Makes room for n elements; *array->data is then new and undefined, or as it was. */
+mqa_status mqa_plan_reserve(const mqa_plan *plan, mqa_plan_array *array, int64_t n, size_t size,
+                            const char *what, mqa_error *err);
+void mqa_plan_release(const mqa_plan *plan, mqa_plan_array *array);
 
 /* Bytes of scratch for one thread, and its division. */
 size_t mqa_scratch_bytes(const mqa_plan *plan, int rows);
 void mqa_scratch_make(const mqa_plan *plan, int rows, unsigned char *memory, mqa_scratch *out);
 
-/* Cuts plan->items into blocks and tasks, and gives them room. */
+/* Cuts plan->items into blocks, units and tasks, and lays out the workspace. Afterwards, without room for it,
+ * MQA_ERR_BUDGET or MQA_ERR_OUT_OF_MEMORY. */
 mqa_status mqa_plan_cut(mqa_plan *plan, mqa_error *err);
 
-/* Where run `run` of a block begins; run = n_runs gives its end. */
-static inline int64_t mqa_run_begin(const mqa_block *block, int run)
+/* Adds units for the spans that several items share, and sets the items' n_shared. The arrays have room. */
+mqa_status mqa_plan_cascade(mqa_plan *plan, mqa_error *err);
+/* Adds a unit of the blocks that the parts from first_part to the last one added are of. */
+void mqa_plan_add_unit(mqa_plan *plan, int first_part, int64_t begin, int64_t end, int64_t tokens);
+
+static inline mqa_view mqa_view_of_query(const mqa_plan *plan, const mqa_item *item, int64_t query)
 {
-    return block->first_span + block->n_spans * run / block->n_runs;
+    return mqa_view_of(&plan->rules, &item->rules, query, item->first_position + query);
 }
 
-/* Whether the run that begins at span `begin` stores a state of its own for `span`, or folds it into the
- * one before: only what a group begins with may be folded before the rest of the group is known. */
-static inline int mqa_stores_state(const mqa_block *block, int64_t begin, int64_t span)
+static inline int64_t mqa_n_spans(const mqa_spans *spans)
 {
-    const int64_t group = span / MQA_GROUP_SPANS * MQA_GROUP_SPANS;
-    const int64_t head = group > block->first_span ? group : block->first_span;
-    return span == head || span == begin || begin > head;
+    return spans->n[0] + spans->n[1];
+}
+static inline int64_t mqa_nth_span(const mqa_spans *spans, int64_t i)
+{
+    return i < spans->n[0] ? spans->first[0] + i : spans->first[1] + i - spans->n[0];
+}
+
+/* Where run `run` of a unit begins; run = n_runs gives its end. */
+static inline int64_t mqa_run_begin(const mqa_unit *unit, int run)
+{
+    return unit->begin + (unit->end - unit->begin) * run / unit->n_runs;
+}
+
+/* Whether the run that begins at span `begin` stores a state of its own for span i (both by index), or folds
+ * it into the one before: only what a group begins with may be folded before the rest of the group is known.
+ */
+static inline int mqa_stores_state(const mqa_spans *spans, int64_t begin, int64_t i)
+{
+    const int64_t group = mqa_nth_span(spans, i) / MQA_GROUP_SPANS;
+    if (i == begin || i == 0 || mqa_nth_span(spans, i - 1) / MQA_GROUP_SPANS != group) return 1;
+    /* The group began before i: whether it did so in this run. */
+    return begin > 0 && mqa_nth_span(spans, begin) / MQA_GROUP_SPANS == group &&
+           mqa_nth_span(spans, begin - 1) / MQA_GROUP_SPANS == group;
+}
+
+/* The spans of a unit's blocks. */
+static inline const mqa_spans *mqa_unit_spans(const mqa_plan *plan, const mqa_unit *unit)
+{
+    return &plan->blocks[plan->parts[unit->first_part].block].spans;
 }
 
 /* The call of mqa_plan_run that tasks belong to. */
 typedef struct mqa_layer_run {
     mqa_plan *plan;
-    int layer;
-    const float *q;
-    size_t q_stride_token, q_stride_head;
-    float *out;
-    size_t out_stride_token, out_stride_head;
-    float *lse;
+    const mqa_run *run;
+    int64_t n_tokens;     /* queries in the batch */
+    int64_t first_group;  /* of mqa_plan_first_group */
     atomic_int bad_query; /* some query wasn't finite */
 } mqa_layer_run;
 

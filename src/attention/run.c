@@ -4,28 +4,41 @@
  */
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include "attention/plan.h"
 #include "base/status.h"
-#include "kernels/valid.h"
+#include "kernels/rope.h"
 
 enum {
     SPAN_GRANULES = MQA_SPAN / MQA_GRANULE,
+    GRANULE_WORDS = MQA_GRANULE / MQA_TILE,
+    SPAN_WORDS = MQA_SPAN / MQA_TILE,
     S_STRIDE = MQA_SPAN + MQA_TILE /* no power of two: rows of s fall into different sets of a cache */
 };
 
-/* A task at work: its block, and where its rows are. */
+typedef struct query_row {
+    int64_t token; /* of the batch: the index into q, out and lse */
+    int64_t position;
+    int head;
+    int view; /* index into work.views */
+} query_row;
+
+/* A task at work: its unit, and what its rows are. */
 typedef struct work {
     const mqa_layer_run *layer;
     const mqa_plan *plan;
     const mqa_cache_config *config;
     mqa_scratch *scratch;
-    mqa_block *block;
-    const mqa_item *item;
-    int64_t token[MQA_MAX_ROWS]; /* of the batch: the index into q, out and lse */
-    int head[MQA_MAX_ROWS];
-    int64_t position[MQA_MAX_ROWS];
+    const mqa_unit *unit;
+    const mqa_sequence *sequence; /* whose pages are read: a unit's items share them */
+    int kv_head;
+    query_row rows[MQA_MAX_ROWS];
+    mqa_view views[MQA_MAX_ROWS];
+    int n_views;
 } work;
+
+/* ---- scratch ---- */
 
 static size_t section(size_t *end, size_t bytes)
 {
@@ -38,21 +51,31 @@ static size_t section(size_t *end, size_t bytes)
 static size_t divide_scratch(const mqa_plan *plan, int rows, unsigned char *memory, mqa_scratch *out)
 {
     const mqa_cache_config *config = &plan->cache->config;
-    const size_t states = mqa_states_floats(rows, config->head_dim_vo) * sizeof(float);
+    const size_t states = mqa_row_states_floats(rows, config->head_dim_vo) * sizeof(float);
+    const size_t row_floats = plan->options.rope ? (size_t)config->head_dim_qk : 0;
+    const size_t turned_v =
+        config->v_in_k ? SPAN_GRANULES * mqa_v_run_bytes(config->k_type, config->head_dim_vo) : 0;
     size_t end = 0;
     const size_t q = section(&end, (size_t)rows * MQA_Q_ROW_BYTES(config->head_dim_qk));
     const size_t s = section(&end, (size_t)rows * S_STRIDE * sizeof(float));
     const size_t p_scale = section(&end, MQA_MAX_ROWS * sizeof(float));
     const size_t lse = section(&end, MQA_MAX_ROWS * sizeof(float));
+    const size_t turned = section(&end, (size_t)rows * row_floats * sizeof(float));
+    const size_t rope = section(&end, 2 * row_floats * sizeof(float));
+    const size_t v = section(&end, turned_v);
     const size_t span = section(&end, states), group = section(&end, states), total = section(&end, states);
     if (memory)
         *out = (mqa_scratch){.q = memory + q,
-                             .s = (float *)(memory + s),
-                             .p_scale = (float *)(memory + p_scale),
-                             .lse = (float *)(memory + lse),
-                             .span = mqa_states_at((float *)(memory + span), rows),
-                             .group = mqa_states_at((float *)(memory + group), rows),
-                             .total = mqa_states_at((float *)(memory + total), rows)};
+                             .s = (float *)(void *)(memory + s),
+                             .p_scale = (float *)(void *)(memory + p_scale),
+                             .lse = (float *)(void *)(memory + lse),
+                             .turned = (float *)(void *)(memory + turned),
+                             .rope_cos = (float *)(void *)(memory + rope),
+                             .rope_sin = (float *)(void *)(memory + rope) + row_floats,
+                             .v = memory + v,
+                             .span = mqa_row_states_at((float *)(void *)(memory + span), rows),
+                             .group = mqa_row_states_at((float *)(void *)(memory + group), rows),
+                             .total = mqa_row_states_at((float *)(void *)(memory + total), rows)};
     return end;
 }
 
@@ -66,181 +89,338 @@ void mqa_scratch_make(const mqa_plan *plan, int rows, unsigned char *memory, mqa
     divide_scratch(plan, rows, memory, out);
 }
 
+/* ---- rows ---- */
+
+static void place_block(const mqa_plan *plan, const mqa_block *block, query_row *rows, mqa_view *views,
+                        int *n_views)
+{
+    const mqa_item *item = &plan->items[block->item];
+    int64_t query = block->first_row / plan->group_size;
+    int head = (int)(block->first_row % plan->group_size);
+    for (int r = 0; r < block->rows; r++) {
+        if ((r == 0 || head == 0) && views) views[(*n_views)++] = mqa_view_of_query(plan, item, query);
+        rows[r] = (query_row){.token = item->first_row + query,
+                              .position = item->first_position + query,
+                              .head = block->kv_head * plan->group_size + head,
+                              .view = views ? *n_views - 1 : 0};
+        if (++head == plan->group_size) {
+            head = 0;
+            query++;
+        }
+    }
+}
+
 static void place_rows(work *w)
 {
-    const int group_size = w->plan->group_size;
-    int64_t token = w->block->first_row / group_size;
-    int head = (int)(w->block->first_row % group_size);
-    for (int r = 0; r < w->block->rows; r++) {
-        w->token[r] = w->item->first_row + token;
-        w->position[r] = w->item->length - w->item->n_queries + token;
-        w->head[r] = w->block->kv_head * group_size + head;
-        if (++head == group_size) {
-            head = 0;
-            token++;
-        }
+    const mqa_plan *plan = w->plan;
+    const mqa_part *parts = &plan->parts[w->unit->first_part];
+    for (int p = 0; p < w->unit->n_parts; p++)
+        place_block(plan, &plan->blocks[parts[p].block], w->rows + parts[p].row, w->views, &w->n_views);
+    const mqa_block *first = &plan->blocks[parts[0].block];
+    w->sequence = plan->items[first->item].sequence;
+    w->kv_head = first->kv_head;
+}
+
+/* RoPE turns copies of the queries; heads of one token stand at one position. */
+static void turn_queries(work *w, const float **q)
+{
+    const mqa_rope *rope = w->plan->options.rope;
+    const size_t d = (size_t)w->config->head_dim_qk;
+    for (int r = 0; r < w->unit->rows; r++) {
+        if (r == 0 || w->rows[r].position != w->rows[r - 1].position)
+            mqa_rope_table_at(rope, w->rows[r].position, w->scratch->rope_cos, w->scratch->rope_sin);
+        float *copy = w->scratch->turned + (size_t)r * d;
+        memcpy(copy, q[r], d * sizeof *copy);
+        mqa_rope_turn(rope, &w->plan->cache->ctx->kernels->rows, copy, w->scratch->rope_cos,
+                      w->scratch->rope_sin);
+        q[r] = copy;
     }
 }
 
 static int pack_queries(work *w)
 {
-    const mqa_layer_run *layer = w->layer;
+    const mqa_run *run = w->layer->run;
     const float *q[MQA_MAX_ROWS];
-    for (int r = 0; r < w->block->rows; r++)
-        q[r] = layer->q + (size_t)w->token[r] * layer->q_stride_token +
-               (size_t)w->head[r] * layer->q_stride_head;
-    return w->plan->kernels->pack_q[w->config->k_type](q, w->block->rows, w->config->head_dim_qk,
+    for (int r = 0; r < w->unit->rows; r++)
+        q[r] = run->q + (size_t)w->rows[r].token * run->q_stride_token +
+               (size_t)w->rows[r].head * run->q_stride_head;
+    if (w->plan->options.rope) turn_queries(w, q);
+    return w->plan->kernels->pack_q[w->config->k_type](q, w->unit->rows, w->config->head_dim_qk,
                                                        w->plan->options.sm_scale, w->scratch->q);
 }
 
-/* A token of the span as an index into the scores, which begin with token `start` and are n long. */
-static int clamp_token(int64_t token, int64_t start, int n)
+/* ---- one span ---- */
+
+/* The granules of a span that some row sees, and what each row sees of them. */
+typedef struct span_view {
+    int n_granules;
+    int64_t granule[SPAN_GRANULES]; /* ascending */
+    mqa_seen seen[MQA_MAX_ROWS];    /* by view */
+    uint16_t words[MQA_MAX_ROWS][SPAN_WORDS];
+} span_view;
+
+static void look(const work *w, int64_t span, span_view *out)
 {
-    const int64_t i = token - start;
-    return i < 0 ? 0 : i > n ? n : (int)i;
+    uint16_t any[SPAN_WORDS] = {0};
+    bool all = false;
+    for (int v = 0; v < w->n_views; v++) {
+        out->seen[v] = mqa_view_words(&w->views[v], span * MQA_SPAN, SPAN_WORDS, out->words[v]);
+        all |= out->seen[v] == MQA_SEES_ALL;
+        if (out->seen[v] == MQA_SEES_SOME)
+            for (int i = 0; i < SPAN_WORDS; i++) any[i] |= out->words[v][i];
+    }
+    out->n_granules = 0;
+    for (int g = 0; g < SPAN_GRANULES; g++) {
+        const uint16_t *word = any + GRANULE_WORDS * g;
+        if (all || (word[0] | word[1] | word[2] | word[3]))
+            out->granule[out->n_granules++] = span * SPAN_GRANULES + g;
+    }
+    /* Only the words of those granules, one after the other. */
+    for (int v = 0; v < w->n_views && out->n_granules < SPAN_GRANULES; v++) {
+        unsigned missing = 0;
+        for (int g = 0; g < out->n_granules; g++) {
+            const uint16_t *from = out->words[v] + GRANULE_WORDS * (out->granule[g] % SPAN_GRANULES);
+            for (int i = 0; i < GRANULE_WORDS; i++) {
+                out->words[v][GRANULE_WORDS * g + i] = from[i];
+                missing |= (unsigned)~from[i] & 0xffff;
+            }
+        }
+        if (out->seen[v] == MQA_SEES_SOME && !missing) out->seen[v] = MQA_SEES_ALL;
+    }
+}
+
+static void find_runs(const work *w, const span_view *view, const void **k_runs, const void **v_runs)
+{
+    const mqa_cache_config *config = w->config;
+    const size_t v_bytes = mqa_v_run_bytes(config->k_type, config->head_dim_vo);
+    for (int g = 0; g < view->n_granules; g++) {
+        const unsigned char *run =
+            mqa_sequence_granule(w->sequence, w->layer->run->layer, w->kv_head, view->granule[g]);
+        k_runs[g] = run;
+        v_runs[g] = run + w->plan->cache->layout.k_run;
+        if (config->v_in_k) {
+            unsigned char *turned = w->scratch->v + (size_t)g * v_bytes;
+            mqa_v_from_k(config->k_type, run, config->head_dim_qk, config->head_dim_vo, turned);
+            v_runs[g] = turned;
+        }
+    }
+}
+
+/* The soft cap, then ALiBi's bias. */
+static void adjust_scores(const work *w, const span_view *view, int r, float *s)
+{
+    const mqa_plan *plan = w->plan;
+    const float *slopes = w->layer->run->alibi_slopes;
+    if (plan->options.logit_softcap > 0)
+        plan->kernels->softcap(s, view->n_granules * MQA_GRANULE, plan->options.logit_softcap);
+    for (int g = 0; slopes && g < view->n_granules; g++)
+        plan->kernels->alibi(s + g * MQA_GRANULE, MQA_GRANULE, slopes[w->rows[r].head],
+                             view->granule[g] * MQA_GRANULE - w->rows[r].position);
 }
 
 /* The states of all rows for one span: two passes over those of its granules that some row sees. */
-static void compute_span(work *w, int64_t span, mqa_states out)
+static void compute_span(work *w, int64_t index, mqa_row_states out)
 {
     const mqa_attention_kernels *kernels = w->plan->kernels;
     const mqa_cache_config *config = w->config;
-    const mqa_block *block = w->block;
-    const int64_t span_lo = span * MQA_SPAN, span_hi = span_lo + MQA_SPAN;
-    const int64_t first = (block->lo > span_lo ? block->lo : span_lo) / MQA_GRANULE;
-    const int64_t last = ((block->hi < span_hi ? block->hi : span_hi) - 1) / MQA_GRANULE;
-    const int n_granules = (int)(last - first + 1);
-
-    const void *k_runs[SPAN_GRANULES], *v_runs[SPAN_GRANULES];
-    for (int g = 0; g < n_granules; g++) {
-        const unsigned char *run =
-            mqa_sequence_granule(w->item->sequence, w->layer->layer, block->kv_head, first + g);
-        k_runs[g] = run;
-        v_runs[g] = run + w->plan->cache->layout.k_run;
+    const mqa_kv_type v_type = config->v_in_k ? config->k_type : config->v_type;
+    const int rows = w->unit->rows;
+    const bool adjust = w->plan->options.logit_softcap > 0 || w->layer->run->alibi_slopes;
+    span_view view;
+    look(w, mqa_nth_span(mqa_unit_spans(w->plan, w->unit), index), &view);
+    if (view.n_granules == 0) {
+        mqa_row_states_clear(out, rows, config->head_dim_vo);
+        return;
     }
+    const void *k_runs[SPAN_GRANULES], *v_runs[SPAN_GRANULES];
+    find_runs(w, &view, k_runs, v_runs);
 
     float *s = w->scratch->s;
-    kernels->scores[config->k_type](w->scratch->q, block->rows, config->head_dim_qk, k_runs, n_granules, s,
+    kernels->scores[config->k_type](w->scratch->q, rows, config->head_dim_qk, k_runs, view.n_granules, s,
                                     S_STRIDE);
-    for (int r = 0; r < block->rows; r++) {
-        const int64_t start = first * MQA_GRANULE, position = w->position[r];
-        const int n = n_granules * MQA_GRANULE;
-        const int lo = clamp_token(config->window > 0 ? position + 1 - config->window : 0, start, n);
-        const int hi = clamp_token(position + 1, start, n);
-        uint16_t words[MQA_SPAN / MQA_TILE], *valid = lo > 0 || hi < n ? words : NULL;
-        if (valid) mqa_valid_range(valid, n / MQA_TILE, lo, hi);
-        kernels->softmax[config->v_type](s + (size_t)r * S_STRIDE, n_granules, valid, v_runs, &out.m[r],
-                                         &out.l[r], &w->scratch->p_scale[r]);
+    for (int r = 0; r < rows; r++) {
+        float *scores = s + (size_t)r * S_STRIDE;
+        const int v = w->rows[r].view;
+        if (adjust) adjust_scores(w, &view, r, scores);
+        kernels->softmax[v_type](scores, view.n_granules, view.seen[v] == MQA_SEES_ALL ? NULL : view.words[v],
+                                 v_runs, &out.m[r], &out.l[r], &w->scratch->p_scale[r]);
     }
-    kernels->pv[config->v_type](s, S_STRIDE, w->scratch->p_scale, block->rows, v_runs, n_granules,
-                                config->head_dim_vo, out.o);
+    kernels->pv[v_type](s, S_STRIDE, w->scratch->p_scale, rows, v_runs, view.n_granules, config->head_dim_vo,
+                        out.o);
 }
 
-static void finish(work *w, mqa_states states)
+/* ---- results of a block ---- */
+
+typedef struct block_rows {
+    const mqa_layer_run *layer;
+    int n;
+    query_row rows[MQA_MAX_ROWS];
+} block_rows;
+
+static int64_t state_index(const mqa_layer_run *layer, const query_row *row)
 {
-    const mqa_layer_run *layer = w->layer;
-    const mqa_block *block = w->block;
+    return row->token * layer->plan->options.n_heads + row->head;
+}
+
+/* One group's states go where the caller wants them. */
+static void emit_states(void *arg, int64_t group, mqa_row_states states)
+{
+    const block_rows *b = arg;
+    const mqa_plan *plan = b->layer->plan;
+    const mqa_states *to = b->layer->run->states;
+    const int d_v = plan->cache->config.head_dim_vo;
+    const int64_t first = (group - b->layer->first_group) * b->layer->n_tokens * plan->options.n_heads;
+    for (int r = 0; r < b->n; r++) {
+        const int64_t i = first + state_index(b->layer, &b->rows[r]);
+        to->m[i] = states.m[r];
+        to->l[i] = states.l[r];
+        memcpy(to->o + i * d_v, states.o + (size_t)r * (size_t)MQA_PAD(d_v), (size_t)d_v * sizeof(float));
+    }
+}
+
+/* A sink is a token of score `sink` and value 0, after all others. */
+static void fold_sinks(const block_rows *b, mqa_row_states states, mqa_row_states free_buffer)
+{
+    const mqa_plan *plan = b->layer->plan;
+    const int d_v = plan->cache->config.head_dim_vo;
+    mqa_row_states_clear(free_buffer, b->n, d_v);
+    for (int r = 0; r < b->n; r++) {
+        free_buffer.m[r] = b->layer->run->sinks[b->rows[r].head];
+        free_buffer.l[r] = 1.0f;
+    }
+    mqa_row_states_fold(plan->kernels, b->n, d_v, states, free_buffer);
+}
+
+static void finish(const block_rows *b, mqa_fold *fold, float *lse)
+{
+    const mqa_run *run = b->layer->run;
+    const mqa_row_states states = mqa_fold_end(fold);
+    if (fold->emit) return;
+    if (run->sinks) fold_sinks(b, states, fold->open_group);
     float *out[MQA_MAX_ROWS];
-    for (int r = 0; r < block->rows; r++)
-        out[r] = layer->out + (size_t)w->token[r] * layer->out_stride_token +
-                 (size_t)w->head[r] * layer->out_stride_head;
-    w->plan->kernels->finish(block->rows, w->config->head_dim_vo, states.m, states.l, states.o, out,
-                             layer->lse ? w->scratch->lse : NULL);
-    if (!layer->lse) return;
-    for (int r = 0; r < block->rows; r++)
-        layer->lse[w->token[r] * w->plan->options.n_heads + w->head[r]] = w->scratch->lse[r];
+    for (int r = 0; r < b->n; r++)
+        out[r] = run->out + (size_t)b->rows[r].token * run->out_stride_token +
+                 (size_t)b->rows[r].head * run->out_stride_head;
+    fold->kernels->finish(b->n, fold->d_v, states.m, states.l, states.o, out, run->lse ? lse : NULL);
+    for (int r = 0; run->lse && r < b->n; r++) run->lse[state_index(b->layer, &b->rows[r])] = lse[r];
 }
 
-static mqa_fold begin_fold(const work *w)
+static mqa_fold begin_fold(block_rows *b, const mqa_scratch *scratch)
 {
-    return mqa_fold_begin(w->plan->kernels, w->block->rows, w->config->head_dim_vo, w->scratch->group,
-                          w->scratch->total);
-}
-
-static void run_whole_block(work *w)
-{
-    mqa_fold fold = begin_fold(w);
-    mqa_states states = w->scratch->span;
-    for (int64_t i = 0; i < w->block->n_spans; i++) {
-        compute_span(w, w->block->first_span + i, states);
-        mqa_fold_take(&fold, w->block->first_span + i, &states);
+    const mqa_plan *plan = b->layer->plan;
+    mqa_fold fold =
+        mqa_fold_begin(plan->kernels, b->n, plan->cache->config.head_dim_vo, scratch->group, scratch->total);
+    if (b->layer->run->states) {
+        fold.emit = emit_states;
+        fold.emit_arg = b;
     }
-    finish(w, mqa_fold_end(&fold));
+    return fold;
 }
 
-static void compute_run(work *w, const mqa_task *task, size_t floats)
+/* The unit is all that its one block has. */
+static void run_direct(work *w)
 {
-    const mqa_block *block = w->block;
-    const int64_t begin = mqa_run_begin(block, task->run), end = mqa_run_begin(block, task->run + 1);
+    block_rows b = {.layer = w->layer, .n = w->unit->rows};
+    memcpy(b.rows, w->rows, (size_t)b.n * sizeof *b.rows);
+    const mqa_spans *spans = mqa_unit_spans(w->plan, w->unit);
+    mqa_fold fold = begin_fold(&b, w->scratch);
+    mqa_row_states states = w->scratch->span;
+    for (int64_t i = w->unit->begin; i < w->unit->end; i++) {
+        compute_span(w, i, states);
+        mqa_fold_take(&fold, mqa_nth_span(spans, i), &states);
+    }
+    finish(&b, &fold, w->scratch->lse);
+}
+
+static void compute_run(work *w, const mqa_task *task)
+{
+    const mqa_spans *spans = mqa_unit_spans(w->plan, w->unit);
+    const int d_v = w->config->head_dim_vo, rows = w->unit->rows;
+    const int64_t begin = mqa_run_begin(w->unit, task->run), end = mqa_run_begin(w->unit, task->run + 1);
     float *next = task->states;
-    mqa_states open = {0};
-    for (int64_t span = begin; span < end; span++) {
-        if (mqa_stores_state(block, begin, span)) {
-            open = mqa_states_at(next, block->rows);
-            next += floats;
-            compute_span(w, span, open);
+    mqa_row_states open = {0};
+    for (int64_t i = begin; i < end; i++) {
+        if (mqa_stores_state(spans, begin, i)) {
+            open = mqa_row_states_at(next, rows);
+            next += mqa_row_states_floats(rows, d_v);
+            compute_span(w, i, open);
         } else {
-            compute_span(w, span, w->scratch->span);
-            mqa_states_fold(w->plan->kernels, block->rows, w->config->head_dim_vo, open, w->scratch->span);
+            compute_span(w, i, w->scratch->span);
+            mqa_row_states_fold(w->plan->kernels, rows, d_v, open, w->scratch->span);
         }
     }
 }
 
-static void fold_runs(work *w, size_t floats)
+/* Folds what the block's units have stored for its rows. */
+static void fold_block(const mqa_layer_run *layer, const mqa_block *block, const mqa_scratch *scratch)
 {
-    const mqa_block *block = w->block;
-    mqa_fold fold = begin_fold(w);
-    float *next = block->states;
-    for (int run = 0; run < block->n_runs; run++) {
-        const int64_t begin = mqa_run_begin(block, run), end = mqa_run_begin(block, run + 1);
-        for (int64_t span = begin; span < end; span++) {
-            if (!mqa_stores_state(block, begin, span)) continue;
-            mqa_states states = mqa_states_at(next, block->rows);
-            mqa_fold_take(&fold, span, &states);
-            next += floats;
+    const mqa_plan *plan = layer->plan;
+    const int d_v = plan->cache->config.head_dim_vo;
+    block_rows b = {.layer = layer, .n = block->rows};
+    place_block(plan, block, b.rows, NULL, NULL);
+    mqa_fold fold = begin_fold(&b, scratch);
+    for (int u = 0; u < block->n_uses; u++) {
+        const mqa_use *use = &plan->uses[block->first_use + u];
+        const mqa_unit *unit = &plan->units[use->unit];
+        float *next = unit->states;
+        for (int run = 0; run < unit->n_runs; run++) {
+            const int64_t begin = mqa_run_begin(unit, run), end = mqa_run_begin(unit, run + 1);
+            for (int64_t i = begin; i < end; i++) {
+                if (!mqa_stores_state(&block->spans, begin, i)) continue;
+                mqa_row_states states =
+                    mqa_row_states_from(mqa_row_states_at(next, unit->rows), use->row, d_v);
+                mqa_fold_take(&fold, mqa_nth_span(&block->spans, i), &states);
+                next += mqa_row_states_floats(unit->rows, d_v);
+            }
         }
     }
-    finish(w, mqa_fold_end(&fold));
+    finish(&b, &fold, scratch->lse);
 }
+
+/* ---- tasks ---- */
 
 void mqa_attention_task(void *arg, int index, int worker)
 {
     mqa_layer_run *layer = arg;
-    const mqa_plan *plan = layer->plan;
+    mqa_plan *plan = layer->plan;
     const mqa_task *task = &plan->tasks[index];
+    mqa_scratch scratch;
+    mqa_scratch_make(plan, plan->scratch_rows,
+                     plan->workspace + (size_t)worker * mqa_scratch_bytes(plan, plan->scratch_rows),
+                     &scratch);
     work w = {.layer = layer,
               .plan = plan,
               .config = &plan->cache->config,
-              .scratch = &plan->scratch[worker],
-              .block = &plan->blocks[task->block]};
-    w.item = &plan->items[w.block->item];
+              .scratch = &scratch,
+              .unit = &plan->units[task->unit]};
     place_rows(&w);
     const int ok = pack_queries(&w);
     if (!ok) atomic_store_explicit(&layer->bad_query, 1, memory_order_relaxed);
-
-    if (w.block->n_runs == 1) {
-        if (ok) run_whole_block(&w);
+    if (w.unit->direct) {
+        if (ok) run_direct(&w);
         return;
     }
-    const size_t floats = mqa_states_floats(w.block->rows, w.config->head_dim_vo);
-    if (ok) compute_run(&w, task, floats);
-    /* Release our states, acquire the others'. */
-    if (atomic_fetch_sub_explicit(&w.block->runs_left, 1, memory_order_acq_rel) > 1) return;
-    atomic_store_explicit(&w.block->runs_left, w.block->n_runs,
-                          memory_order_relaxed); /* for the next layer */
-    if (ok) fold_runs(&w, floats);
+    if (ok) compute_run(&w, task);
+    for (int p = 0; p < w.unit->n_parts; p++) {
+        mqa_block *block = &plan->blocks[plan->parts[w.unit->first_part + p].block];
+        /* Release our states, acquire the others'. */
+        if (atomic_fetch_sub_explicit(&block->tasks_left, 1, memory_order_acq_rel) > 1) continue;
+        atomic_store_explicit(&block->tasks_left, block->n_tasks,
+                              memory_order_relaxed); /* for the next layer */
+        if (ok) fold_block(layer, block, &scratch);
+    }
 }
+
+/* ---- a layer ---- */
 
 static mqa_status name_bad_query(const mqa_layer_run *layer, mqa_error *err)
 {
+    const mqa_run *run = layer->run;
     const mqa_plan *plan = layer->plan;
-    const mqa_item *last = &plan->items[plan->n_items - 1];
-    const int d = plan->cache->config.head_dim_qk;
-    for (int64_t token = 0; token < last->first_row + last->n_queries; token++)
+    for (int64_t token = 0; token < layer->n_tokens; token++)
         for (int head = 0; head < plan->options.n_heads; head++) {
-            const float *q =
-                layer->q + (size_t)token * layer->q_stride_token + (size_t)head * layer->q_stride_head;
-            for (int i = 0; i < d; i++)
+            const float *q = run->q + (size_t)token * run->q_stride_token + (size_t)head * run->q_stride_head;
+            for (int i = 0; i < plan->cache->config.head_dim_qk; i++)
                 if (!isfinite(q[i] * plan->options.sm_scale))
                     return mqa_fail(err, MQA_ERR_NOT_FINITE,
                                     "the query of token %" PRId64 " of the batch, head %d, is not finite",
@@ -249,14 +429,31 @@ static mqa_status name_bad_query(const mqa_layer_run *layer, mqa_error *err)
     return mqa_fail(err, MQA_ERR_NOT_FINITE, "a query is not finite");
 }
 
-mqa_status mqa_plan_run(mqa_plan *plan, int layer, const float *q, size_t q_stride_token,
-                        size_t q_stride_head, float *out, size_t out_stride_token, size_t out_stride_head,
-                        float *lse, mqa_error *err)
+static mqa_status check_values(const float *x, int n, const char *what, mqa_error *err)
 {
-    if (!plan || !q || !out)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_plan_run: plan, q or out is NULL");
-    if (layer < 0 || layer >= plan->cache->config.n_layers)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "layer %d: the cache has %d", layer,
+    for (int i = 0; x && i < n; i++)
+        if (!isfinite(x[i]))
+            return mqa_fail(err, MQA_ERR_NOT_FINITE, "mqa_run.%s[%d] is not finite", what, i);
+    return MQA_OK;
+}
+
+static mqa_status check_run(const mqa_plan *plan, const mqa_run *run, mqa_error *err)
+{
+    if (!plan || !run) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_plan_run: plan or run is NULL");
+    if (run->struct_size != sizeof *run)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "mqa_run.struct_size is %zu: set it to sizeof(mqa_run), %zu", run->struct_size,
+                        sizeof *run);
+    if (!run->q || (!run->states && !run->out))
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "mqa_plan_run: q is NULL, or neither out nor states is given");
+    if (run->states &&
+        (!run->states->m || !run->states->l || !run->states->o || run->out || run->lse || run->sinks))
+        return mqa_fail(
+            err, MQA_ERR_INVALID_ARGUMENT,
+            "mqa_run.states: give m, l and o, and no out, lse or sinks: mqa_states_finish makes those");
+    if (run->layer < 0 || run->layer >= plan->cache->config.n_layers)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "layer %d: the cache has %d", run->layer,
                         plan->cache->config.n_layers);
     if (plan->n_tasks == 0)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "the plan has no batch: call mqa_plan_batch first");
@@ -264,15 +461,31 @@ mqa_status mqa_plan_run(mqa_plan *plan, int layer, const float *q, size_t q_stri
         if (plan->items[i].sequence->length != plan->items[i].length)
             return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                             "item %d's sequence has changed its length since mqa_plan_batch", i);
-    mqa_layer_run run = {.plan = plan,
-                         .layer = layer,
-                         .q = q,
-                         .q_stride_token = q_stride_token,
-                         .q_stride_head = q_stride_head,
-                         .out = out,
-                         .out_stride_token = out_stride_token,
-                         .out_stride_head = out_stride_head,
-                         .lse = lse};
-    mqa_pool_run(plan->cache->ctx->pool, mqa_attention_task, &run, plan->n_tasks);
-    return atomic_load_explicit(&run.bad_query, memory_order_relaxed) ? name_bad_query(&run, err) : MQA_OK;
+    MQA_TRY(check_values(run->sinks, plan->options.n_heads, "sinks", err));
+    return check_values(run->alibi_slopes, plan->options.n_heads, "alibi_slopes", err);
+}
+
+/* Groups that a row sees nothing of are not computed: all states begin empty. */
+static void clear_states(const mqa_layer_run *layer)
+{
+    const mqa_plan *plan = layer->plan;
+    const mqa_states *states = layer->run->states;
+    const size_t n = (size_t)(mqa_plan_n_groups(plan) * layer->n_tokens * plan->options.n_heads);
+    for (size_t i = 0; i < n; i++) states->m[i] = -INFINITY;
+    memset(states->l, 0, n * sizeof(float));
+    memset(states->o, 0, n * (size_t)plan->cache->config.head_dim_vo * sizeof(float));
+}
+
+mqa_status mqa_plan_run(mqa_plan *plan, const mqa_run *run, mqa_error *err)
+{
+    MQA_TRY(check_run(plan, run, err));
+    const mqa_item *last = &plan->items[plan->n_items - 1];
+    mqa_layer_run layer = {.plan = plan,
+                           .run = run,
+                           .n_tokens = last->first_row + last->n_queries,
+                           .first_group = mqa_plan_first_group(plan)};
+    if (run->states) clear_states(&layer);
+    mqa_pool_run(plan->cache->ctx->pool, mqa_attention_task, &layer, plan->n_tasks);
+    return atomic_load_explicit(&layer.bad_query, memory_order_relaxed) ? name_bad_query(&layer, err)
+                                                                        : MQA_OK;
 }

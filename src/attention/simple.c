@@ -19,8 +19,15 @@ static mqa_status solve(const problem *p, mqa_sequence *seq, mqa_plan *plan, mqa
     const size_t kv_row = (size_t)p->cache.n_kv_heads * d, q_row = (size_t)p->plan.n_heads * d;
     MQA_TRY(mqa_sequence_extend(seq, p->n_kv, err));
     MQA_TRY(mqa_sequence_write(seq, 0, 0, p->n_kv, p->k, kv_row, d, p->v, kv_row, d, err));
-    MQA_TRY(mqa_plan_batch(plan, &(mqa_plan_item){seq, p->n_q}, 1, err));
-    return mqa_plan_run(plan, 0, p->q, q_row, d, p->out, q_row, d, NULL, err);
+    MQA_TRY(mqa_plan_batch(plan, &(mqa_plan_item){.sequence = seq, .n_queries = p->n_q}, 1, err));
+    const mqa_run run = {.struct_size = sizeof run,
+                         .q = p->q,
+                         .q_stride_token = q_row,
+                         .q_stride_head = d,
+                         .out = p->out,
+                         .out_stride_token = q_row,
+                         .out_stride_head = d};
+    return mqa_plan_run(plan, &run, err);
 }
 
 static mqa_status with_plan(const problem *p, mqa_cache *cache, mqa_sequence *seq, mqa_error *err)
@@ -50,7 +57,7 @@ mqa_status mqa_attention(mqa_context *ctx, int n_heads, int n_kv_heads, int head
     if (n_q < 1 || n_q > n_kv)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_attention: n_q is %lld: give 1 to n_kv, %lld",
                         (long long)n_q, (long long)n_kv);
-    const problem p = {
+    problem p = {
         .cache = {.struct_size = sizeof(mqa_cache_config),
                   .n_layers = 1,
                   .n_kv_heads = n_kv_heads,
@@ -59,7 +66,7 @@ mqa_status mqa_attention(mqa_context *ctx, int n_heads, int n_kv_heads, int head
                   .k_type = MQA_KV_F32,
                   .v_type = MQA_KV_F32,
                   .max_pages = mqa_pages_for(n_kv)},
-        .plan = {.struct_size = sizeof(mqa_plan_options), .n_heads = n_heads, .sm_scale = sm_scale},
+        .plan = mqa_plan_options_default(),
         .n_q = n_q,
         .n_kv = n_kv,
         .q = q,
@@ -67,6 +74,8 @@ mqa_status mqa_attention(mqa_context *ctx, int n_heads, int n_kv_heads, int head
         .v = v,
         .out = out,
     };
+    p.plan.n_heads = n_heads;
+    p.plan.sm_scale = sm_scale;
     mqa_cache *cache;
     MQA_TRY(mqa_cache_create(ctx, &p.cache, &cache, err));
     mqa_status status = with_sequence(&p, cache, err);

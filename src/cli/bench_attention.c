@@ -65,9 +65,9 @@ static mqa_status prepare(attention_bench *b, mqa_error *err)
 {
     mqa_status status = fill(b, err);
     if (status != MQA_OK) return status;
-    mqa_plan_options options = {.struct_size = sizeof options,
-                                .n_heads = (int)b->heads,
-                                .sm_scale = 1.0f / sqrtf((float)b->head_dim)};
+    mqa_plan_options options = mqa_plan_options_default();
+    options.n_heads = (int)b->heads;
+    options.sm_scale = 1.0f / sqrtf((float)b->head_dim);
     mqa_plan_item item = {.sequence = b->sequence, .n_queries = b->queries};
     status = mqa_plan_create(b->cache, &options, &b->plan, err);
     if (status == MQA_OK) status = mqa_plan_batch(b->plan, &item, 1, err);
@@ -87,7 +87,14 @@ static mqa_status run_once(attention_bench *b, double *seconds, mqa_error *err)
 {
     size_t head = (size_t)b->head_dim, token = (size_t)(b->heads * b->head_dim);
     double t0 = cli_now();
-    mqa_status status = mqa_plan_run(b->plan, 0, b->q, token, head, b->out, token, head, NULL, err);
+    mqa_run run = {.struct_size = sizeof run,
+                   .q = b->q,
+                   .q_stride_token = token,
+                   .q_stride_head = head,
+                   .out = b->out,
+                   .out_stride_token = token,
+                   .out_stride_head = head};
+    mqa_status status = mqa_plan_run(b->plan, &run, err);
     *seconds = cli_now() - t0;
     return status == MQA_OK && cli_stop ? MQA_ERR_CANCELLED : status;
 }

@@ -76,7 +76,9 @@ static mqa_status fill_recipe(mqa_context *ctx, mqa_kv_type type, char *out, siz
                                .k_type = type,
                                .v_type = type,
                                .max_pages = 1};
-    mqa_plan_options options = {.struct_size = sizeof options, .n_heads = 1, .sm_scale = 0.125f};
+    mqa_plan_options options = mqa_plan_options_default();
+    options.n_heads = 1;
+    options.sm_scale = 0.125f;
     mqa_cache *cache = NULL;
     mqa_plan *plan = NULL;
     mqa_status status = mqa_cache_create(ctx, &config, &cache, err);

@@ -16,6 +16,8 @@
 #define MQA_EXP_LOW  (-87.0f)
 #define MQA_EXP_HIGH 88.0f
 
+#define MQA_TANH_HIGH 20.0f /* 2x from which on tanh(x) is 1 in f32 */
+
 /* scripts/fit_exp.py prints these; 3.1e-9 is the polynomial's own largest relative error. */
 #define MQA_EXP_C2 0x1.fffffcp-2f
 #define MQA_EXP_C3 0x1.555492p-3f

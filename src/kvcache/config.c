@@ -55,9 +55,13 @@ mqa_status mqa_cache_layout_make(const mqa_cache_config *config, mqa_cache_layou
     if (config->window < 0)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "cache: window is %lld: give 0 (none) or more",
                         (long long)config->window);
+    if (config->v_in_k && config->head_dim_vo > config->head_dim_qk)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "cache: v_in_k, but head_dim_vo is %d, more than head_dim_qk, %d",
+                        config->head_dim_vo, config->head_dim_qk);
     /* With these limits nothing here exceeds 2^53. */
     out->k_run = mqa_k_run_bytes(config->k_type, config->head_dim_qk);
-    out->v_run = mqa_v_run_bytes(config->v_type, config->head_dim_vo);
+    out->v_run = config->v_in_k ? 0 : mqa_v_run_bytes(config->v_type, config->head_dim_vo);
     out->head_bytes = out->k_run + out->v_run;
     out->slice_bytes = out->head_bytes * (size_t)config->n_kv_heads;
     out->page_bytes = out->slice_bytes * (size_t)config->n_layers;

@@ -53,5 +53,6 @@ static void clear_v(mqa_kv_type type, unsigned char *run, int d_v, int from, int
 void mqa_granule_clear(const mqa_cache *cache, unsigned char *run, int from, int to)
 {
     clear_k(cache->config.k_type, run, cache->config.head_dim_qk, from, to);
+    if (cache->config.v_in_k) return;
     clear_v(cache->config.v_type, run + cache->layout.k_run, cache->config.head_dim_vo, from, to);
 }

@@ -32,8 +32,8 @@ static mqa_status write_token(const mqa_sequence *seq, int layer, int64_t positi
         const char *bad = NULL;
         if (!mqa_pack_k(config->k_type, run, config->head_dim_qk, token, k + (size_t)head * k_stride_head))
             bad = "K";
-        else if (!mqa_pack_v(config->v_type, run + seq->cache->layout.k_run, config->head_dim_vo, token,
-                             v + (size_t)head * v_stride_head))
+        else if (!config->v_in_k && !mqa_pack_v(config->v_type, run + seq->cache->layout.k_run,
+                                                config->head_dim_vo, token, v + (size_t)head * v_stride_head))
             bad = "V";
         if (bad)
             return mqa_fail(err, MQA_ERR_NOT_FINITE,
@@ -48,12 +48,13 @@ mqa_status mqa_sequence_write(mqa_sequence *seq, int layer, int64_t position, in
                               size_t v_stride_token, size_t v_stride_head, mqa_error *err)
 {
     MQA_TRY(check_range(seq, layer, position, n_tokens, err));
-    if (n_tokens > 0 && (!k || !v)) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "write: k or v is NULL");
+    if (n_tokens > 0 && (!k || (!v && !seq->cache->config.v_in_k)))
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "write: k or v is NULL");
     const mqa_fpenv saved = mqa_fpenv_enter(); /* int8 and bf16 round */
     mqa_status status = MQA_OK;
     for (int64_t t = 0; t < n_tokens && status == MQA_OK; t++)
         status = write_token(seq, layer, position + t, k + (size_t)t * k_stride_token, k_stride_head,
-                             v + (size_t)t * v_stride_token, v_stride_head, err);
+                             v ? v + (size_t)t * v_stride_token : NULL, v_stride_head, err);
     mqa_fpenv_leave(saved);
     return status;
 }

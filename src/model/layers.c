@@ -146,8 +146,15 @@ mqa_status mqa_attend(mqa_step *step, const mqa_layer *layer, bool last, mqa_err
         step->n_rows = 0;
         return MQA_OK;
     }
-    MQA_TRY(mqa_plan_run(step->plan[layer->kind], layer->cache_layer, ws->q, stride, head, ws->attn, stride,
-                         head, NULL, err));
+    const mqa_run run = {.struct_size = sizeof run,
+                         .layer = layer->cache_layer,
+                         .q = ws->q,
+                         .q_stride_token = stride,
+                         .q_stride_head = head,
+                         .out = ws->attn,
+                         .out_stride_token = stride,
+                         .out_stride_head = head};
+    MQA_TRY(mqa_plan_run(step->plan[layer->kind], &run, err));
     if (last) keep_wanted(step);
     mqa_over_rows(step, attn_to_inputs, NULL, step->n_rows);
     return MQA_OK;

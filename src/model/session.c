@@ -75,8 +75,9 @@ static mqa_status create_kind(mqa_session *s, mqa_layer_kind which, mqa_error *e
     kind->page_bytes = layout.page_bytes;
     kind->config.max_pages = max_pages(s, kind);
     MQA_TRY(mqa_cache_create(model->ctx, &kind->config, &kind->cache, err));
-    const mqa_plan_options plan = {
-        .struct_size = sizeof plan, .n_heads = hp->n_heads, .sm_scale = hp->sm_scale};
+    mqa_plan_options plan = mqa_plan_options_default();
+    plan.n_heads = hp->n_heads;
+    plan.sm_scale = hp->sm_scale;
     MQA_TRY(mqa_plan_create(kind->cache, &plan, &kind->plan, err));
     const size_t n = (size_t)s->options.max_sequences;
     kind->sequences = mqa_alloc_array(a, n, sizeof *kind->sequences);

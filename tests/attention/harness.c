@@ -142,7 +142,7 @@ static int64_t append(solver *s, int i)
 }
 
 /* Runs a batch; q and out go through arrays with gaps, which must stay as they were. */
-static void run(solver *s, const int *which, const int64_t *n_queries, int n_items)
+static void run_batch(solver *s, const int *which, const int64_t *n_queries, int n_items)
 {
     const problem_shape *shape = &s->p->shape;
     const size_t q_head = (size_t)shape->d + 3, q_token = q_head * (size_t)shape->n_heads + 5;
@@ -150,7 +150,7 @@ static void run(solver *s, const int *which, const int64_t *n_queries, int n_ite
     mqa_plan_item items[MAX_SEQUENCES];
     int64_t rows = 0;
     for (int j = 0; j < n_items; j++) {
-        items[j] = (mqa_plan_item){s->seq[which[j]], n_queries[j]};
+        items[j] = (mqa_plan_item){.sequence = s->seq[which[j]], .n_queries = n_queries[j]};
         rows += n_queries[j];
     }
     float *q = floats(rows * (int64_t)q_token), *out = floats(rows * (int64_t)o_token);
@@ -169,10 +169,17 @@ static void run(solver *s, const int *which, const int64_t *n_queries, int n_ite
                        (size_t)shape->d * sizeof *q);
             }
     assert_int_equal(mqa_plan_batch(s->plan, items, n_items, NULL), MQA_OK);
+    const mqa_run run = {.struct_size = sizeof run,
+                         .layer = LAYER,
+                         .q = q,
+                         .q_stride_token = q_token,
+                         .q_stride_head = q_head,
+                         .out = out,
+                         .out_stride_token = o_token,
+                         .out_stride_head = o_head,
+                         .lse = lse};
     /* Twice: a plan is used for every layer. */
-    for (int twice = 0; twice < 2; twice++)
-        assert_int_equal(mqa_plan_run(s->plan, LAYER, q, q_token, q_head, out, o_token, o_head, lse, NULL),
-                         MQA_OK);
+    for (int twice = 0; twice < 2; twice++) assert_int_equal(mqa_plan_run(s->plan, &run, NULL), MQA_OK);
     row = 0;
     for (int j = 0; j < n_items; j++)
         for (int64_t t = 0; t < n_queries[j]; t++, row++) {
@@ -203,7 +210,7 @@ static void solve_together(solver *s)
             which[n_items] = i;
             n_queries[n_items++] = asking;
         }
-        if (n_items) run(s, which, n_queries, n_items);
+        if (n_items) run_batch(s, which, n_queries, n_items);
     }
 }
 
@@ -212,7 +219,7 @@ static void solve_alone(solver *s)
     for (int i = 0; i < s->p->shape.n_sequences; i++)
         while (mqa_sequence_length(s->seq[i]) < s->p->shape.n[i]) {
             const int64_t asking = append(s, i);
-            if (asking) run(s, &i, &asking, 1);
+            if (asking) run_batch(s, &i, &asking, 1);
         }
 }
 
@@ -236,7 +243,9 @@ answer solve(const problem *p, const route *way)
                                      .window = shape->window,
                                      .max_pages = 1000};
     assert_int_equal(mqa_cache_create(s.ctx, &config, &s.cache, NULL), MQA_OK);
-    const mqa_plan_options plan_options = {sizeof plan_options, shape->n_heads, p->sm_scale};
+    mqa_plan_options plan_options = mqa_plan_options_default();
+    plan_options.n_heads = shape->n_heads;
+    plan_options.sm_scale = p->sm_scale;
     assert_int_equal(mqa_plan_create(s.cache, &plan_options, &s.plan, NULL), MQA_OK);
     if (way->block_rows) s.plan->block_rows = way->block_rows;
     if (way->tasks_per_thread) s.plan->tasks_per_thread = way->tasks_per_thread;

@@ -226,7 +226,9 @@ static int set_up(void **state)
                                      .head_dim_vo = 8,
                                      .window = 100,
                                      .max_pages = 50};
-    const mqa_plan_options plan = {sizeof plan, 4, 0.5f};
+    mqa_plan_options plan = mqa_plan_options_default();
+    plan.n_heads = 4;
+    plan.sm_scale = 0.5f;
     uint64_t rng = 9;
     static float x[BENCH_TOKENS * 8];
     for (int i = 0; i < BENCH_TOKENS * 8; i++) x[i] = gaussian(&rng);
@@ -249,9 +251,23 @@ static int tear_down(void **state)
     return 0;
 }
 
+static mqa_status run_layer(bench *b, int layer, const float *q, mqa_error *err)
+{
+    const mqa_run run = {.struct_size = sizeof run,
+                         .layer = layer,
+                         .q = q,
+                         .q_stride_token = 32,
+                         .q_stride_head = 8,
+                         .out = b->out,
+                         .out_stride_token = 32,
+                         .out_stride_head = 8,
+                         .lse = b->lse};
+    return mqa_plan_run(b->plan, &run, err);
+}
+
 static mqa_status run_bench(bench *b, mqa_error *err)
 {
-    return mqa_plan_run(b->plan, 0, b->q, 32, 8, b->out, 32, 8, b->lse, err);
+    return run_layer(b, 0, b->q, err);
 }
 
 static void wrong_options(void **state)
@@ -259,10 +275,22 @@ static void wrong_options(void **state)
     bench *b = *state;
     mqa_plan *plan;
     mqa_error err;
-    const mqa_plan_options bad[] = {{sizeof bad[0] - 8, 4, 1},
-                                    {sizeof bad[0], 0, 1},
-                                    {sizeof bad[0], -4, 1},
-                                    {sizeof bad[0], 4, INFINITY}};
+    mqa_plan_options good = mqa_plan_options_default(), bad[10];
+    good.n_heads = 4;
+    good.sm_scale = 1;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) bad[i] = good;
+    bad[0].struct_size -= 8;
+    bad[1].n_heads = 0;
+    bad[2].n_heads = -4;
+    bad[3].sm_scale = INFINITY;
+    bad[4].mask = (mqa_mask)2;
+    bad[5].window_left = -2;
+    bad[6].n_sink_tokens = -1;
+    bad[7].chunk = -1;
+    bad[8].logit_softcap = -1;
+    bad[9].logit_softcap = NAN;
+    assert_int_equal(mqa_plan_create(b->cache, &good, &plan, &err), MQA_OK);
+    mqa_plan_destroy(&plan);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(mqa_plan_create(b->cache, &bad[i], &plan, &err), MQA_ERR_INVALID_ARGUMENT);
         assert_null(plan);
@@ -275,7 +303,7 @@ static void wrong_batches(void **state)
 {
     bench *b = *state;
     mqa_error err;
-    mqa_plan_item item = {b->seq, 4};
+    mqa_plan_item item = {.sequence = b->seq, .n_queries = 4};
     assert_int_equal(run_bench(b, &err), MQA_ERR_INVALID_ARGUMENT); /* no batch yet */
     assert_int_equal(mqa_plan_batch(b->plan, &item, 0, &err), MQA_ERR_INVALID_ARGUMENT);
     assert_int_equal(mqa_plan_batch(b->plan, NULL, 1, &err), MQA_ERR_INVALID_ARGUMENT);
@@ -286,13 +314,11 @@ static void wrong_batches(void **state)
     item.sequence = NULL;
     assert_int_equal(mqa_plan_batch(b->plan, &item, 1, &err), MQA_ERR_INVALID_ARGUMENT);
 
-    item = (mqa_plan_item){b->seq, 4};
+    item = (mqa_plan_item){.sequence = b->seq, .n_queries = 4};
     assert_int_equal(mqa_plan_batch(b->plan, &item, 1, &err), MQA_OK);
     assert_int_equal(run_bench(b, &err), MQA_OK);
-    assert_int_equal(mqa_plan_run(b->plan, 1, b->q, 32, 8, b->out, 32, 8, NULL, &err),
-                     MQA_ERR_INVALID_ARGUMENT);
-    assert_int_equal(mqa_plan_run(b->plan, 0, NULL, 32, 8, b->out, 32, 8, NULL, &err),
-                     MQA_ERR_INVALID_ARGUMENT);
+    assert_int_equal(run_layer(b, 1, b->q, &err), MQA_ERR_INVALID_ARGUMENT);
+    assert_int_equal(run_layer(b, 0, NULL, &err), MQA_ERR_INVALID_ARGUMENT);
     assert_int_equal(mqa_sequence_extend(b->seq, 1, NULL), MQA_OK);
     assert_int_equal(run_bench(b, &err), MQA_ERR_INVALID_ARGUMENT); /* the length has changed */
     /* The first 17 pages were given back: queries that would look there are refused. */
@@ -300,7 +326,7 @@ static void wrong_batches(void **state)
     assert_int_equal(mqa_plan_batch(b->plan, &item, 1, &err), MQA_OK);
     item.n_queries = 100;
     assert_int_equal(mqa_plan_batch(b->plan, &item, 1, &err), MQA_ERR_INVALID_ARGUMENT);
-    assert_non_null(strstr(err.message, "before token 1088"));
+    assert_non_null(strstr(err.message, "first one kept is 1088"));
     assert_int_equal(run_bench(b, &err), MQA_ERR_INVALID_ARGUMENT); /* and the plan is empty */
 }
 
@@ -308,7 +334,8 @@ static void bad_queries(void **state)
 {
     bench *b = *state;
     mqa_error err;
-    assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){b->seq, 4}, 1, &err), MQA_OK);
+    assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){.sequence = b->seq, .n_queries = 4}, 1, &err),
+                     MQA_OK);
     b->q[2 * 32 + 3 * 8 + 7] = NAN;
     assert_int_equal(run_bench(b, &err), MQA_ERR_NOT_FINITE);
     assert_non_null(strstr(err.message, "token 2 of the batch, head 3"));
@@ -316,9 +343,10 @@ static void bad_queries(void **state)
     assert_int_equal(run_bench(b, &err), MQA_OK);
     /* In a block that is cut into runs too; and the next run is whole again. */
     b->plan->least_cost = 0;
-    b->cache->config.window = 0;
-    assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){b->seq, 4}, 1, &err), MQA_OK);
-    assert_true(b->plan->blocks[0].n_runs > 1);
+    b->plan->rules.window_left = -1;
+    assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){.sequence = b->seq, .n_queries = 4}, 1, &err),
+                     MQA_OK);
+    assert_true(b->plan->blocks[0].n_tasks > 1);
     assert_int_equal(run_bench(b, &err), MQA_OK);
     float good[4 * 4 * 8];
     memcpy(good, b->out, sizeof good);
@@ -336,7 +364,8 @@ static void unseen_pages(void **state)
 {
     bench *b = *state;
     mqa_error err;
-    assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){b->seq, 4}, 1, &err), MQA_OK);
+    assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){.sequence = b->seq, .n_queries = 4}, 1, &err),
+                     MQA_OK);
     assert_int_equal(run_bench(b, &err), MQA_OK);
     float good[4 * 4 * 8];
     memcpy(good, b->out, sizeof good);
@@ -352,7 +381,8 @@ static void run_allocates_nothing(void **state)
     mqa_error err;
     b->plan->least_cost = 0;
     for (int n = 1; n <= 4; n++) {
-        assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){b->seq, n}, 1, &err), MQA_OK);
+        assert_int_equal(
+            mqa_plan_batch(b->plan, &(mqa_plan_item){.sequence = b->seq, .n_queries = n}, 1, &err), MQA_OK);
         const int before = b->counting.n_allocs;
         assert_int_equal(run_bench(b, &err), MQA_OK);
         assert_int_equal(b->counting.n_allocs, before);
@@ -360,7 +390,8 @@ static void run_allocates_nothing(void **state)
     /* A batch no larger than an earlier one costs none either. */
     const int before = b->counting.n_allocs;
     for (int n = 4; n >= 1; n--)
-        assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){b->seq, n}, 1, &err), MQA_OK);
+        assert_int_equal(
+            mqa_plan_batch(b->plan, &(mqa_plan_item){.sequence = b->seq, .n_queries = n}, 1, &err), MQA_OK);
     assert_int_equal(b->counting.n_allocs, before);
 }
 

@@ -163,6 +163,35 @@ static void softmax_int8(float *s, int n_granules, const uint16_t *valid, const 
     }
 }
 
+/* --- what may come between scores and softmax ---------------------------------------------------------- */
+
+static float tanh_of(float x)
+{
+    const float y = fminf(2.0f * fabsf(x), MQA_TANH_HIGH);
+    const float n = rintf(y * MQA_LOG2E);
+    float r = fmaf(-n, MQA_LN2_HI, y);
+    r = fmaf(-n, MQA_LN2_LO, r);
+    float p = fmaf(MQA_EXP_C6, r, MQA_EXP_C5);
+    p = fmaf(p, r, MQA_EXP_C4);
+    p = fmaf(p, r, MQA_EXP_C3);
+    p = fmaf(p, r, MQA_EXP_C2);
+    p = fmaf(p, r, 1.0f) * r;
+    const float power = mqa_f32_from_bits((uint32_t)((int32_t)n + 127) << 23);
+    const float e = fmaf(power, p, power - 1.0f); /* exp(y) - 1 */
+    const float t = e / (e + 2.0f);
+    return x < 0.0f ? -t : t;
+}
+
+static void softcap(float *s, int n, float cap)
+{
+    for (int i = 0; i < n; i++) s[i] = cap * tanh_of(s[i] / cap);
+}
+
+static void alibi(float *s, int n, float slope, int32_t first)
+{
+    for (int i = 0; i < n; i++) s[i] = fmaf(slope, (float)(first + i), s[i]);
+}
+
 /* --- P.V ------------------------------------------------------------------------------------------- */
 
 static void pv_f32(const float *p, size_t p_stride, const float *p_scale, int rows, const void *const *v_runs,
@@ -253,6 +282,8 @@ void mqa_attention_reference(mqa_kernels *k)
         .scores = {scores_f32, scores_bf16, scores_int8},
         .softmax = {mqa_softmax_float_reference, mqa_softmax_float_reference, softmax_int8},
         .pv = {pv_f32, pv_bf16, pv_int8},
+        .softcap = softcap,
+        .alibi = alibi,
         .fold = fold,
         .finish = finish,
     };

@@ -196,6 +196,23 @@ static void softmax_int8(float *s, int n_granules, const uint16_t *valid, const 
     }
 }
 
+/* --- what may come between scores and softmax ---------------------------------------------------------- */
+
+static void softcap(float *s, int n, float cap)
+{
+    const vf c = vf_set1(cap);
+    for (int t = 0; t < n; t += 16) vf_store(s + t, vf_mul(c, vf_tanh(vf_div(vf_load(s + t), c))));
+}
+
+static void alibi(float *s, int n, float slope, int32_t first)
+{
+    static const int32_t lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    for (int t = 0; t < n; t += 16) {
+        const vf distance = vf_from_vi(vi_add(vi_set1(first + t), vi_load(lane)));
+        vf_store(s + t, vf_fma(vf_set1(slope), distance, vf_load(s + t)));
+    }
+}
+
 /* --- P.V ---------------------------------------------------------------------------------------------- */
 
 V16_INLINE void pv_block(kind type, int rows, int vectors, const float *p, size_t p_stride, const uint8_t *v,
@@ -334,6 +351,8 @@ void ATTENTION_FILL(mqa_kernels *k)
         a->pv[MQA_KV_F32] = pv_f32;
         a->pv[MQA_KV_BF16] = pv_bf16;
         a->pv[MQA_KV_INT8] = pv_int8;
+        a->softcap = softcap;
+        a->alibi = alibi;
         a->fold = fold;
     }
 }
