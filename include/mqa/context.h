@@ -51,6 +51,15 @@ typedef enum mqa_isa {
  * the same bits on every CPU. Both keep the row contract. */
 typedef enum mqa_numerics { MQA_NUMERICS_FAST = 0, MQA_NUMERICS_PORTABLE = 1 } mqa_numerics;
 
+/* A caller's thread pool, for hosts that have one (OpenMP, TBB, their own): mqa then starts no thread.
+ * run calls task(arg, i, worker) exactly once for each i in [0, n_tasks), on as many threads as it likes, and
+ * returns when all are done. Ascending i first is best: the dearest tasks come first. worker: 0 .. n_threads
+ * - 1 of the context's options, never the same on two threads at once. */
+typedef struct mqa_parallel_for {
+    void (*run)(void *user, int n_tasks, void (*task)(void *arg, int i, int worker), void *arg);
+    void *user;
+} mqa_parallel_for;
+
 typedef struct mqa_context mqa_context;
 
 typedef struct mqa_context_options {
@@ -60,6 +69,8 @@ typedef struct mqa_context_options {
     int n_threads;                  /* the calling thread included; 0 (default): one for each CPU at hand */
     const mqa_allocator *allocator; /* NULL: the C library's. Copied. */
     const mqa_log_sink *log;        /* NULL: silence. Copied. */
+    const mqa_parallel_for *parallel_for; /* NULL: the context has threads of its own. Copied. With it
+                                             n_threads must be given */
 } mqa_context_options;
 
 MQA_API mqa_context_options mqa_context_options_default(void);

@@ -49,8 +49,9 @@ typedef struct worker {
 
 struct mqa_pool {
     int n_threads;
-    bool patient;    /* there is a CPU for every thread */
-    worker *workers; /* n_threads - 1 */
+    mqa_parallel_for over; /* run not NULL: the caller's threads work, and nothing below is used */
+    bool patient;          /* there is a CPU for every thread */
+    worker *workers;       /* n_threads - 1 */
 
     _Alignas(MQA_CACHE_LINE) _Atomic uint64_t ticket;
     /* The run: written by the caller while the ticket's low half is 0. */
@@ -157,9 +158,28 @@ static void next_epoch(mqa_pool *pool, int n_wanted)
     if (atomic_load(&pool->sleepers) > 0) wake(&pool->epoch, n_wanted);
 }
 
+/* Runs a task on a thread that isn't ours, which may have any floating-point environment. */
+typedef struct guest_run {
+    mqa_task_fn *fn;
+    void *arg;
+} guest_run;
+
+static void guest_task(void *arg, int task, int self)
+{
+    const guest_run *run = arg;
+    const mqa_fpenv saved = mqa_fpenv_enter();
+    run->fn(run->arg, task, self);
+    mqa_fpenv_leave(saved);
+}
+
 void mqa_pool_run(mqa_pool *pool, mqa_task_fn *fn, void *arg, int n_tasks)
 {
     if (n_tasks <= 0) return;
+    if (pool->over.run && n_tasks > 1) {
+        guest_run run = {fn, arg};
+        pool->over.run(pool->over.user, n_tasks, guest_task, &run);
+        return;
+    }
     mqa_fpenv saved = mqa_fpenv_enter();
     if (pool->n_threads == 1 || n_tasks == 1) {
         for (int task = 0; task < n_tasks; task++) fn(arg, task, 0);
@@ -197,6 +217,24 @@ static mqa_status start_worker(mqa_pool *pool, int index, mqa_error *err)
     char name[16];
     snprintf(name, sizeof name, "mqa-%d", index);
     pthread_setname_np(w->thread, name);
+    return MQA_OK;
+}
+
+mqa_status mqa_pool_create_over(const mqa_parallel_for *parallel_for, int n_threads, mqa_pool **out,
+                                mqa_error *err)
+{
+    *out = NULL;
+    if (!parallel_for->run || n_threads < 1 || n_threads > MAX_THREADS)
+        return mqa_fail(
+            err, MQA_ERR_INVALID_ARGUMENT,
+            "parallel_for: run is NULL, or n_threads is %d: give the most workers that run uses, 1 to %d",
+            n_threads, MAX_THREADS);
+    mqa_pool *pool = aligned_alloc(MQA_CACHE_LINE, mqa_round_up(sizeof *pool, MQA_CACHE_LINE));
+    if (!pool) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a pool");
+    memset(pool, 0, sizeof *pool);
+    pool->n_threads = n_threads;
+    pool->over = *parallel_for;
+    *out = pool;
     return MQA_OK;
 }
 
@@ -247,7 +285,7 @@ mqa_status mqa_pool_create(int n_threads, mqa_pool **out, mqa_error *err)
 void mqa_pool_destroy(mqa_pool **pool)
 {
     if (!pool || !*pool) return;
-    stop_workers(*pool, (*pool)->n_threads - 1);
+    if (!(*pool)->over.run) stop_workers(*pool, (*pool)->n_threads - 1);
     free((*pool)->workers);
     free(*pool);
     *pool = NULL;

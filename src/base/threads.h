@@ -6,6 +6,7 @@
 #define MQA_BASE_THREADS_H
 
 #include "base/status.h"
+#include "mqa/context.h"
 
 typedef struct mqa_pool mqa_pool;
 
@@ -16,6 +17,9 @@ typedef void mqa_task_fn(void *arg, int task, int worker);
 /* n_threads counts the caller, which works as worker 0; 1 starts no thread at all. */
 mqa_status mqa_pool_create(int n_threads, mqa_pool **out, mqa_error *err);
 void mqa_pool_destroy(mqa_pool **pool);
+/* A pool of the caller's threads: n_threads workers at most at a time. */
+mqa_status mqa_pool_create_over(const mqa_parallel_for *parallel_for, int n_threads, mqa_pool **out,
+                                mqa_error *err);
 int mqa_pool_n_threads(const mqa_pool *pool);
 
 /* Runs all tasks, returns when every one is done. Only one thread may call run at a time. */

@@ -86,7 +86,9 @@ mqa_status mqa_context_create(const mqa_context_options *options, mqa_context **
         ctx->allocator_copy = *o.allocator;
         ctx->allocator = &ctx->allocator_copy;
     }
-    mqa_status status = mqa_pool_create(o.n_threads ? o.n_threads : mqa_cpu_count(), &ctx->pool, err);
+    mqa_status status = o.parallel_for
+                            ? mqa_pool_create_over(o.parallel_for, o.n_threads, &ctx->pool, err)
+                            : mqa_pool_create(o.n_threads ? o.n_threads : mqa_cpu_count(), &ctx->pool, err);
     if (status != MQA_OK) {
         mqa_context_destroy(&ctx);
         return status;

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -211,6 +212,74 @@ static void arithmetic_does_not_depend_on_the_caller(void **state)
 }
 #endif
 
+/* ---- a host's own threads ---- */
+
+typedef struct host_job {
+    void (*task)(void *arg, int i, int worker);
+    void *arg;
+    int n_tasks;
+    atomic_int next;
+} host_job;
+
+typedef struct host_thread {
+    pthread_t thread;
+    host_job *job;
+    int worker;
+} host_thread;
+
+static void *host_main(void *arg)
+{
+    host_thread *t = arg;
+#if defined(__x86_64__)
+    _mm_setcsr(_mm_getcsr() | 0x8040); /* a host that flushes denormals */
+#endif
+    for (int i; (i = atomic_fetch_add(&t->job->next, 1)) < t->job->n_tasks;)
+        t->job->task(t->job->arg, i, t->worker);
+    return NULL;
+}
+
+enum { HOST_THREADS = 3 };
+
+static void host_run(void *user, int n_tasks, void (*task)(void *arg, int i, int worker), void *arg)
+{
+    host_job job = {.task = task, .arg = arg, .n_tasks = n_tasks};
+    host_thread threads[HOST_THREADS];
+    for (int i = 0; i < HOST_THREADS; i++) {
+        threads[i] = (host_thread){.job = &job, .worker = i};
+        assert_int_equal(pthread_create(&threads[i].thread, NULL, host_main, &threads[i]), 0);
+    }
+    for (int i = 0; i < HOST_THREADS; i++) pthread_join(threads[i].thread, NULL);
+    ++*(int *)user;
+}
+
+static void works_on_the_hosts_threads(void **state)
+{
+    (void)state;
+    static tally t;
+    int n_runs = 0;
+    const mqa_parallel_for host = {host_run, &n_runs};
+    mqa_pool *pool;
+    assert_int_equal(mqa_pool_create_over(&host, HOST_THREADS, &pool, NULL), MQA_OK);
+    for (int n = 2; n < 40; n += 9) {
+        memset(&t, 0, sizeof t);
+        for (int w = 0; w < 8; w++) t.last[w] = -1;
+        t.n_threads = HOST_THREADS;
+        mqa_pool_run(pool, count_task, &t, n);
+        assert_int_equal(t.out_of_range, 0);
+        for (int k = 0; k < 64; k++) assert_int_equal(t.runs[k], k < n);
+    }
+    assert_int_equal(n_runs, 5);
+#if defined(__x86_64__)
+    atomic_int wrong = 0;
+    mqa_pool_run(pool, note_csr, &wrong, 20);
+    assert_int_equal(wrong, 0);
+#endif
+    mqa_pool_destroy(&pool);
+    const mqa_parallel_for none = {0};
+    assert_int_equal(mqa_pool_create_over(&none, 2, &pool, NULL), MQA_ERR_INVALID_ARGUMENT);
+    assert_int_equal(mqa_pool_create_over(&host, 0, &pool, NULL), MQA_ERR_INVALID_ARGUMENT);
+}
+
 static void cpu_is_consistent(void **state)
 {
     (void)state;
@@ -265,6 +334,7 @@ int main(void)
 #if defined(__x86_64__)
         cmocka_unit_test(arithmetic_does_not_depend_on_the_caller),
 #endif
+        cmocka_unit_test(works_on_the_hosts_threads),
         cmocka_unit_test(cpu_is_consistent),
         cmocka_unit_test(cpu_count_heeds_affinity),
     };
