@@ -35,7 +35,8 @@ int mqa_isa_available(mqa_isa isa)
     case MQA_ISA_AVX512:
         return mqa_isa_available(MQA_ISA_AVX2) && cpu->avx512 && cpu->avx512_vnni;
     case MQA_ISA_AMX:
-        return mqa_isa_available(MQA_ISA_AVX512) && cpu->avx512_bf16 && cpu->amx_tile && cpu->amx_bf16;
+        return mqa_isa_available(MQA_ISA_AVX512) && cpu->avx512_bf16 && cpu->amx_tile && cpu->amx_bf16 &&
+               cpu->amx_int8;
 #endif
     default:
         (void)cpu;

@@ -47,6 +47,23 @@ int mqa_pack_q_int8(const float *const *q, int rows, int d, float sm_scale, void
     return 1;
 }
 
+int mqa_pack_q_int8_digits(const float *const *q, int rows, int d, float sm_scale, void *q_block)
+{
+    enum { MOST = MQA_PAD(1024) };
+    if (!mqa_pack_q_int8(q, rows, d, sm_scale, q_block)) return 0;
+    for (int r = 0; r < rows; r++) {
+        mqa_q_row *row = mqa_q_row_at(q_block, r, d);
+        int16_t x[MOST];
+        memcpy(x, row->x.s16, sizeof x[0] * (size_t)MQA_PAD(d));
+        for (int i = 0; i < MQA_PAD(d); i++) {
+            const int high = (x[i] + 64) >> 7;
+            row->x.s8[i] = (int8_t)high;
+            row->x.s8[MQA_PAD(d) + i] = (int8_t)(x[i] - 128 * high);
+        }
+    }
+    return 1;
+}
+
 /* --- scores -------------------------------------------------------------------------------------- */
 
 static void scores_f32(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
@@ -144,9 +161,9 @@ void mqa_softmax_float_reference(float *s, int n_granules, const uint16_t *valid
     *l = tree_sum(sum);
 }
 
-/* p becomes u_t = 256 high + low, kept as two s16 in the place of each float. */
-static void softmax_int8(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs, float *m,
-                         float *l, float *p_scale)
+/* p becomes u_t, a whole number of 32 bits in the place of each float. */
+void mqa_softmax_int8_reference(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs,
+                                float *m, float *l, float *p_scale)
 {
     mqa_softmax_float_reference(s, n_granules, valid, v_runs, m, l, p_scale);
     float largest = 0.0f;
@@ -280,7 +297,7 @@ void mqa_attention_reference(mqa_kernels *k)
         .recipe = "portable/1",
         .pack_q = {pack_q_f32, pack_q_f32, mqa_pack_q_int8},
         .scores = {scores_f32, scores_bf16, scores_int8},
-        .softmax = {mqa_softmax_float_reference, mqa_softmax_float_reference, softmax_int8},
+        .softmax = {mqa_softmax_float_reference, mqa_softmax_float_reference, mqa_softmax_int8_reference},
         .pv = {pv_f32, pv_bf16, pv_int8},
         .softcap = softcap,
         .alibi = alibi,

@@ -8,8 +8,12 @@
 float mqa_exp_reference(float x);
 /* pack_q of the int8 format with q as s16: what instruction sets without another wish use. */
 int mqa_pack_q_int8(const float *const *q, int rows, int d, float sm_scale, void *q_block);
+/* The same with q = 128 * high + low in two balanced s8 digits, for VNNI and AMX. */
+int mqa_pack_q_int8_digits(const float *const *q, int rows, int d, float sm_scale, void *q_block);
 
 mqa_softmax_fn mqa_softmax_float_reference;
+mqa_softmax_fn mqa_softmax_int8_reference; /* leaves u_t as 32 bits in the place of each score */
+mqa_softmax_fn mqa_softmax_int8_avx512;    /* likewise */
 
 /* pack_q and softmax of the bf16 recipes. */
 void mqa_bf16_rows_reference(mqa_attention_kernels *a);

@@ -22,21 +22,7 @@ V16_INLINE __m512i dot8_bcast(const void *quad)
 
 /* --- K: biased u8; q = 128 * high + low --- */
 
-static int dot8_pack_q(const float *const *q, int rows, int d, float sm_scale, void *q_block)
-{
-    if (!mqa_pack_q_int8(q, rows, d, sm_scale, q_block)) return 0;
-    for (int r = 0; r < rows; r++) {
-        mqa_q_row *row = mqa_q_row_at(q_block, r, d);
-        int16_t x[1024 + 16];
-        memcpy(x, row->x.s16, sizeof x[0] * (size_t)MQA_PAD(d));
-        for (int i = 0; i < MQA_PAD(d); i++) {
-            const int high = (x[i] + 64) >> 7;
-            row->x.s8[i] = (int8_t)high;
-            row->x.s8[MQA_PAD(d) + i] = (int8_t)(x[i] - 128 * high);
-        }
-    }
-    return 1;
-}
+#define dot8_pack_q mqa_pack_q_int8_digits
 
 typedef struct k8_acc {
     __m512i high, low;

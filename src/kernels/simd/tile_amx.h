@@ -24,5 +24,7 @@ typedef int tile_state; /* the registers themselves */
 #define TILE_LOAD(state, t, p, stride)  _tile_loadd(t, p, stride)
 #define TILE_STORE(state, t, p, stride) _tile_stored(t, p, stride)
 #define TILE_DPBF16(state, c, a, b)     _tile_dpbf16ps(c, a, b)
+#define TILE_DPSU8(state, c, a, b)      _tile_dpbsud(c, a, b)
+#define TILE_DPUS8(state, c, a, b)      _tile_dpbusd(c, a, b)
 
 #endif

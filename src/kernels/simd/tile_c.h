@@ -26,6 +26,8 @@ typedef struct tile_state {
 #define TILE_LOAD(state, t, p, stride)  tile_c_load(&(state), t, p, stride)
 #define TILE_STORE(state, t, p, stride) tile_c_store(&(state), t, p, stride)
 #define TILE_DPBF16(state, c, a, b)     tile_c_dpbf16(&(state), c, a, b)
+#define TILE_DPSU8(state, c, a, b)      tile_c_dp8(&(state), c, a, b, 1) /* A signed, B unsigned bytes */
+#define TILE_DPUS8(state, c, a, b)      tile_c_dp8(&(state), c, a, b, 0) /* the other way round */
 
 static inline void tile_c_load(tile_state *state, int t, const void *p, size_t stride)
 {
@@ -55,6 +57,20 @@ static inline void tile_c_dpbf16(tile_state *state, int c, int a, int b)
             }
             memcpy(&sum, &state->tile[c].row[m][4 * n], sizeof sum);
             sum = mqa_add_flushed(sum, mqa_add_flushed(even, odd));
+            memcpy(&state->tile[c].row[m][4 * n], &sum, sizeof sum);
+        }
+}
+
+static inline void tile_c_dp8(tile_state *state, int c, int a, int b, int a_signed)
+{
+    for (int m = 0; m < state->config->rows[c]; m++)
+        for (int n = 0; n < state->config->colsb[c] / 4; n++) {
+            int32_t sum;
+            memcpy(&sum, &state->tile[c].row[m][4 * n], sizeof sum);
+            for (int k = 0; k < state->config->colsb[a]; k++) {
+                const uint8_t x = state->tile[a].row[m][k], y = state->tile[b].row[k / 4][4 * n + k % 4];
+                sum += a_signed ? (int8_t)x * (int)y : (int)x * (int8_t)y;
+            }
             memcpy(&state->tile[c].row[m][4 * n], &sum, sizeof sum);
         }
 }

@@ -174,8 +174,9 @@ static void softmax_float(float *s, int n_granules, const uint16_t *valid, const
     softmax_row(s, MQA_GRANULE * n_granules, valid, softmax_store_f32, m, l);
 }
 
-static void softmax_int8(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs, float *m,
-                         float *l, float *p_scale)
+/* store puts u of tokens t .. t + 15 into the place of their scores. */
+V16_INLINE void softmax_int8_row(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs,
+                                 void (*store)(float *s, vi u), float *m, float *l, float *p_scale)
 {
     const int n = MQA_GRANULE * n_granules;
     softmax_row(s, n, valid, softmax_store_f32, m, l);
@@ -192,8 +193,14 @@ static void softmax_int8(float *s, int n_granules, const uint16_t *valid, const 
     *p_scale = largest / 65535.0f;
     for (int t = 0; t < n; t += MQA_TILE) {
         const vf u = vf_min(vf_mul(vf_load(s + t), vf_set1(inv)), vf_set1(65535.0f));
-        v8_store_p(s + t, vi_from_vf(u));
+        store(s + t, vi_from_vf(u));
     }
+}
+
+static void softmax_int8(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs, float *m,
+                         float *l, float *p_scale)
+{
+    softmax_int8_row(s, n_granules, valid, v_runs, v8_store_p, m, l, p_scale);
 }
 
 /* --- what may come between scores and softmax ---------------------------------------------------------- */
