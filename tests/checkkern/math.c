@@ -35,7 +35,7 @@ static long double relative(double got, long double want)
 
 static void check_binary64(void)
 {
-    worst e = {0}, l = {0}, s = {0}, far = {0}, t = {0};
+    worst e = {0}, l = {0}, s = {0}, far = {0}, very_far = {0}, near_zeros = {0}, t = {0};
     for (int i = 0; i < 300000; i++) {
         double sine, cosine, x = uniform64(-708, 709);
         note(&e, relative(mqa_exp64(x), expl((long double)x)), x);
@@ -49,11 +49,23 @@ static void check_binary64(void)
         mqa_sincos64(x, &sine, &cosine);
         note(&far, fabsl((long double)sine - sinl((long double)x)), x);
         note(&far, fabsl((long double)cosine - cosl((long double)x)), x);
+        x = exp2(uniform64(27, 50)) * (i % 2 ? 1 : -1);
+        mqa_sincos64(x, &sine, &cosine);
+        note(&very_far, fabsl((long double)sine - sinl((long double)x)), x);
+        note(&very_far, fabsl((long double)cosine - cosl((long double)x)), x);
+        x = (double)(rintl((long double)x * M_2_PIl) * M_PI_2l); /* what is left of it is tiny */
+        mqa_sincos64(x, &sine, &cosine);
+        note(&near_zeros,
+             fabs(sine) < fabs(cosine) ? fabsl((long double)sine - sinl((long double)x))
+                                       : fabsl((long double)cosine - cosl((long double)x)),
+             x);
     }
     judge("exp64, relative", e, 5e-16L);
     judge("log64, relative", l, 5e-16L);
     judge("sincos64, |x| < 8, relative", s, 5e-16L);
     judge("sincos64, |x| < 2^27", far, 3e-16L);
+    judge("sincos64, |x| < 2^50", very_far, 3e-16L);
+    judge("  there, near zeros", near_zeros, 3e-17L);
     for (int i = 0; i < 200; i++) {
         float c[128], sn[128];
         const double position = ck_random() % 131072, base = i % 2 ? 1e6 : 1e4;
@@ -76,8 +88,12 @@ static void check_binary64(void)
     if (mqa_log64(0) != -INFINITY || mqa_log64(INFINITY) != INFINITY) ck_fail("log");
     if (relative(mqa_log64(0x1p-1074), logl(0x1p-1074L)) > 1e-15L) ck_fail("log of a subnormal");
     if (relative(mqa_exp64(-740), expl(-740.0L)) > 0.01L) ck_fail("exp to a subnormal");
-    mqa_sincos64(INFINITY, &sine, &cosine);
-    if (!isnan(sine) || !isnan(cosine)) ck_fail("sin of infinity");
+    mqa_sincos64(-0x1p50, &sine, &cosine);
+    if (isnan(sine) || isnan(cosine)) ck_fail("sin of -2^50");
+    for (int i = 0; i < 3; i++) {
+        mqa_sincos64((const double[]){INFINITY, NAN, -0x1.0000000000001p50}[i], &sine, &cosine);
+        if (!isnan(sine) || !isnan(cosine)) ck_fail("sin of infinity, NaN and beyond 2^50");
+    }
 }
 
 static void check_rows_accuracy(void)
