@@ -30,7 +30,4 @@ double mqa_log64(double x);
 /* |x| <= 2^50; NaN beyond. */
 void mqa_sincos64(double x, double *sin, double *cos);
 
-/* c[i], s[i] for pairs i < d/2 of one position, base^(-2i/d). */
-void mqa_rope_table(double position, double base, int d, float *c, float *s);
-
 #endif

@@ -116,14 +116,3 @@ void mqa_sincos64(double x, double *sine, double *cosine)
     *sine = quadrant == 0 ? s : quadrant == 1 ? c : quadrant == 2 ? -s : -c;
     *cosine = quadrant == 0 ? c : quadrant == 1 ? -s : quadrant == 2 ? -c : s;
 }
-
-void mqa_rope_table(double position, double base, int d, float *c, float *s)
-{
-    const double log_base = mqa_log64(base);
-    for (int i = 0; i < d / 2; i++) {
-        double sine, cosine;
-        mqa_sincos64(position * mqa_exp64(-(2.0 * i / d * log_base)), &sine, &cosine);
-        c[i] = (float)cosine;
-        s[i] = (float)sine;
-    }
-}
