@@ -173,6 +173,9 @@ static mqa_status check_item(const mqa_plan *plan, int i, const mqa_plan_item *i
                         "item %d: n_queries is %" PRId64 ", q_ahead %" PRId64
                         ": give 1 query to the sequence's length, %" PRId64 ", plus q_ahead",
                         i, item->n_queries, item->q_ahead, seq->length);
+    if (plan->options.rope && seq->length + item->q_ahead > MQA_ROPE_MAX_POSITION)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "item %d: queries beyond position 2^40, the last that rope turns", i);
     return check_masks(i, item, err);
 }
 

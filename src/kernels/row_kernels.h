@@ -27,9 +27,7 @@ typedef struct mqa_row_kernels {
 /* Binary64 functions for tables and lse, IEEE operations only (docs/numerics.md section 6). */
 double mqa_exp64(double x);
 double mqa_log64(double x);
+/* |x| <= 2^50; NaN beyond. */
 void mqa_sincos64(double x, double *sin, double *cos);
-
-/* c[i], s[i] for pairs i < d/2 of one position, base^(-2i/d). */
-void mqa_rope_table(double position, double base, int d, float *c, float *s);
 
 #endif

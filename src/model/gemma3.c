@@ -40,15 +40,15 @@ static mqa_status read_keys(const mqa_gguf *gguf, mqa_hparams *hp, mqa_error *er
                                               {"final_logit_softcapping", 0},
                                               {"attention.causal", 1},
                                               {"expert_count", 0}};
-    MQA_TRY(mqa_read_hparams(gguf, arch, 1e6, hp, err));
+    MQA_TRY(mqa_read_hparams(gguf, arch, MQA_ROPE_NEOX, 1e6, hp, err));
     MQA_TRY(mqa_check_neutral(gguf, arch, neutral, sizeof neutral / sizeof neutral[0], err));
     MQA_TRY(mqa_read_int(gguf, arch, "attention.sliding_window", true, 0, 1 << 30, &hp->window, err));
 
     /* Local layers have a base of their own, and linear scaling is for the global ones. */
-    double local_base = 10000;
-    MQA_TRY(mqa_read_double(gguf, arch, "rope.freq_base_swa", true, 1, 1e15, &local_base, err));
-    hp->rope[MQA_LAYER_WINDOW] = (mqa_rope){.base = local_base, .position_scale = 1};
-    hp->rope_neox = true;
+    mqa_rope_config *local = &hp->rope[MQA_LAYER_WINDOW];
+    local->factor = 1;
+    local->base = 10000;
+    MQA_TRY(mqa_read_double(gguf, arch, "rope.freq_base_swa", true, 1, 1e15, &local->base, err));
     hp->embd_scale = sqrtf((float)hp->n_embd);
     /* The 27B model, known by its depth, scales by its width per head instead. */
     if (hp->n_layers == 62) hp->sm_scale = 1.0f / sqrtf((float)(hp->n_embd / hp->n_heads));

@@ -109,21 +109,28 @@ static mqa_status read_shape(const mqa_gguf *gguf, const char *arch, mqa_hparams
                         "%s: a head has %d values (%s.embedding_length / attention.head_count "
                         "or attention.key_length): not an even number in [2, %d]",
                         mqa_gguf_path(gguf), hp->head_dim, arch, MAX_HEAD_DIM);
-    hp->n_rope = hp->head_dim;
-    MQA_TRY(mqa_read_int(gguf, arch, "rope.dimension_count", true, 2, hp->head_dim, &hp->n_rope, err));
-    if (hp->n_rope % 2 != 0)
-        return mqa_fail(err, MQA_ERR_FORMAT, "%s: %s.rope.dimension_count is odd (%d)", mqa_gguf_path(gguf),
-                        arch, hp->n_rope);
     return MQA_OK;
 }
 
-static mqa_status read_rope(const mqa_gguf *gguf, const char *arch, double default_base, mqa_hparams *hp,
+/* Not below what mqa_rope can turn by. */
+static mqa_status read_factor(const mqa_gguf *gguf, const char *arch, const char *key, double *factor,
+                              mqa_error *err)
+{
+    return mqa_read_double(gguf, arch, key, true, 1e-3, 1e6, factor, err);
+}
+
+static mqa_status read_rope(const mqa_gguf *gguf, const char *arch, mqa_rope_config *rope, int head_dim,
                             mqa_error *err)
 {
-    double base = default_base, factor = 1;
-    MQA_TRY(mqa_read_double(gguf, arch, "rope.freq_base", true, 1, 1e15, &base, err));
-    MQA_TRY(
-        mqa_read_double(gguf, arch, "rope.scale_linear", true, 1e-6, 1e6, &factor, err)); /* its old name */
+    rope->n_dims = head_dim;
+    MQA_TRY(mqa_read_int(gguf, arch, "rope.dimension_count", true, 2, head_dim, &rope->n_dims, err));
+    if (rope->n_dims % 2 != 0)
+        return mqa_fail(err, MQA_ERR_FORMAT, "%s: %s.rope.dimension_count is odd (%d)", mqa_gguf_path(gguf),
+                        arch, rope->n_dims);
+    MQA_TRY(mqa_read_double(gguf, arch, "rope.freq_base", true, 1, 1e15, &rope->base, err));
+
+    rope->scaling = MQA_ROPE_SCALING_LINEAR; /* by 1 unless the file says more */
+    MQA_TRY(read_factor(gguf, arch, "rope.scale_linear", &rope->factor, err)); /* its old name */
 
     char name[KEY_BYTES];
     mqa_gguf_str type = {.data = "none", .size = 4};
@@ -132,18 +139,20 @@ static mqa_status read_rope(const mqa_gguf *gguf, const char *arch, double defau
     if (!linear && !(type.size == 4 && memcmp(type.data, "none", 4) == 0))
         return mqa_fail(err, MQA_ERR_UNSUPPORTED, "%s: %s is '%.*s': mqa knows none and linear",
                         mqa_gguf_path(gguf), name, (int)(type.size < 40 ? type.size : 40), type.data);
-    if (linear) MQA_TRY(mqa_read_double(gguf, arch, "rope.scaling.factor", true, 1e-6, 1e6, &factor, err));
-    for (int kind = 0; kind < MQA_LAYER_KINDS; kind++)
-        hp->rope[kind] = (mqa_rope){.base = base, .position_scale = 1 / factor};
+    if (linear) MQA_TRY(read_factor(gguf, arch, "rope.scaling.factor", &rope->factor, err));
     return MQA_OK;
 }
 
-mqa_status mqa_read_hparams(const mqa_gguf *gguf, const char *arch, double default_rope_base, mqa_hparams *hp,
-                            mqa_error *err)
+mqa_status mqa_read_hparams(const mqa_gguf *gguf, const char *arch, mqa_rope_style style, double default_base,
+                            mqa_hparams *hp, mqa_error *err)
 {
     *hp = (mqa_hparams){.embd_scale = 1};
     MQA_TRY(read_shape(gguf, arch, hp, err));
-    MQA_TRY(read_rope(gguf, arch, default_rope_base, hp, err));
+    mqa_rope_config rope = mqa_rope_config_default();
+    rope.style = style;
+    rope.base = default_base;
+    MQA_TRY(read_rope(gguf, arch, &rope, hp->head_dim, err));
+    for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) hp->rope[kind] = rope;
     double eps;
     MQA_TRY(mqa_read_double(gguf, arch, "attention.layer_norm_rms_epsilon", false, 1e-30, 1, &eps, err));
     hp->norm_eps = (float)eps;

@@ -7,10 +7,11 @@
 
 #include "model/model.h"
 
-/* The keys that all architectures share, and n_vocab from token_embd. rope[] gets the file's freq_base (or
- * default_rope_base) and linear scaling for both kinds of layers; sm_scale is 1 / sqrt(head_dim). */
-mqa_status mqa_read_hparams(const mqa_gguf *gguf, const char *arch, double default_rope_base, mqa_hparams *hp,
-                            mqa_error *err);
+/* The keys that all architectures share, and n_vocab from token_embd. rope[] gets the architecture's style,
+ * the file's freq_base (or default_base) and linear scaling, for both kinds of layers; sm_scale is 1 /
+ * sqrt(head_dim). */
+mqa_status mqa_read_hparams(const mqa_gguf *gguf, const char *arch, mqa_rope_style style, double default_base,
+                            mqa_hparams *hp, mqa_error *err);
 
 /* "<arch>.<key>", an integer in [min, max]; *out keeps its value where the key is absent and optional. */
 mqa_status mqa_read_int(const mqa_gguf *gguf, const char *arch, const char *key, bool optional, int min,

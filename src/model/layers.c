@@ -45,12 +45,13 @@ static void embed_rows(const mqa_step *step, const void *arg, int row0, int row1
         if (hp->embd_scale != 1) step->kernels->rows.scale(x, x, hp->embd_scale, hp->n_embd);
         norm_to_inputs(step, arg, row, worker);
 
-        const double position = (double)position_of(step, row);
-        for (int kind = 0; kind < MQA_LAYER_KINDS; kind++)
-            if (ws->rope_cos[kind])
-                mqa_rope_table(position * hp->rope[kind].position_scale, hp->rope[kind].base, hp->n_rope,
-                               row_of(ws->rope_cos[kind], row, hp->n_rope / 2),
-                               row_of(ws->rope_sin[kind], row, hp->n_rope / 2));
+        for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) {
+            const mqa_rope *rope = step->model->rope[kind];
+            if (rope)
+                mqa_rope_table_at(rope, position_of(step, row),
+                                  row_of(ws->rope_cos[kind], row, rope->n_dims / 2),
+                                  row_of(ws->rope_sin[kind], row, rope->n_dims / 2));
+        }
     }
 }
 
@@ -75,11 +76,12 @@ static void rotate_heads(const mqa_step *step, const mqa_layer *layer, float *x,
 {
     const mqa_hparams *hp = &step->model->hp;
     const mqa_row_kernels *kernels = &step->kernels->rows;
-    const float *c = row_of(step->ws->rope_cos[layer->kind], row, hp->n_rope / 2);
-    const float *s = row_of(step->ws->rope_sin[layer->kind], row, hp->n_rope / 2);
+    const mqa_rope *rope = step->model->rope[layer->kind];
+    const float *c = row_of(step->ws->rope_cos[layer->kind], row, rope->n_dims / 2);
+    const float *s = row_of(step->ws->rope_sin[layer->kind], row, rope->n_dims / 2);
     for (int head = 0; head < n_heads; head++, x += hp->head_dim) {
         if (norm->data) kernels->rms_norm(x, norm->data, hp->head_dim, hp->norm_eps, x);
-        kernels->rope(x, hp->n_rope, hp->rope_neox, c, s);
+        mqa_rope_turn(rope, kernels, x, c, s);
     }
 }
 

@@ -33,7 +33,7 @@ typedef struct mqa_workspace {
     int embd_width, q_width, kv_width; /* floats between rows of x and y, of q and attn, of k and v */
     float *x, *y, *q, *k, *v, *attn;
     float *act; /* [max_rows][n_ff padded], where the down projection isn't quantised; else NULL */
-    float *rope_cos[MQA_LAYER_KINDS], *rope_sin[MQA_LAYER_KINDS]; /* [max_rows][n_rope / 2] */
+    float *rope_cos[MQA_LAYER_KINDS], *rope_sin[MQA_LAYER_KINDS]; /* [max_rows][n_dims / 2] */
     mqa_inputs in_embd, in_attn, in_ff;
     size_t worker_bytes; /* of each thread's part of the following */
     unsigned char *workers;

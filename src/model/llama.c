@@ -21,7 +21,7 @@ static mqa_status load(mqa_loader *loader, mqa_model *model, mqa_error *err)
                                               {"residual_scale", 1},
                                               {"logit_scale", 1},
                                               {"attention.temperature_length", 0}};
-    MQA_TRY(mqa_read_hparams(loader->gguf, arch, 10000, &model->hp, err));
+    MQA_TRY(mqa_read_hparams(loader->gguf, arch, MQA_ROPE_ADJACENT, 10000, &model->hp, err));
     MQA_TRY(mqa_check_neutral(loader->gguf, arch, neutral, sizeof neutral / sizeof neutral[0], err));
     MQA_TRY(mqa_model_make_layers(model, err));
     for (int i = 0; i < model->hp.n_layers; i++) MQA_TRY(mqa_load_layer_common(loader, model, i, err));

@@ -60,6 +60,14 @@ static mqa_status load_weights(mqa_model *model, const mqa_gguf *gguf, const mqa
     return status;
 }
 
+static mqa_status make_ropes(mqa_model *model, mqa_error *err)
+{
+    for (int kind = 0; kind < MQA_LAYER_KINDS; kind++)
+        if (model->n_layers_of[kind] > 0)
+            MQA_TRY(mqa_rope_create(model->ctx, &model->hp.rope[kind], &model->rope[kind], err));
+    return MQA_OK;
+}
+
 static mqa_status load(mqa_model *model, const mqa_gguf *gguf, const mqa_model_options *options,
                        mqa_error *err)
 {
@@ -72,6 +80,7 @@ static mqa_status load(mqa_model *model, const mqa_gguf *gguf, const mqa_model_o
                         mqa_gguf_path(gguf), mqa_tokenizer_n_tokens(model->tokenizer), model->hp.n_vocab);
     for (int i = 0; i < model->hp.n_layers; i++)
         model->layers[i].cache_layer = model->n_layers_of[model->layers[i].kind]++;
+    MQA_TRY(make_ropes(model, err));
     model->file_bytes = mqa_gguf_file_bytes(gguf);
     mqa_log(&model->ctx->log, MQA_LOG_DEBUG, "model: %s, %d layers, %zu bytes of weights", model->arch->name,
             model->hp.n_layers, model->weight_bytes);
@@ -123,6 +132,7 @@ void mqa_model_destroy(mqa_model **model)
     const mqa_allocator *a = m->ctx->allocator;
     for (int i = 0; m->layers && i < m->hp.n_layers; i++) destroy_layer(a, &m->layers[i]);
     mqa_release(a, m->layers, (size_t)m->hp.n_layers * sizeof *m->layers);
+    for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) mqa_rope_destroy(&m->rope[kind]);
     mqa_matrix_destroy(a, &m->embd);
     mqa_matrix_destroy(a, &m->head);
     mqa_release(a, m->output_norm.data, (size_t)m->output_norm.n * sizeof(float));

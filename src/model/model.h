@@ -10,6 +10,7 @@
 
 #include "gguf/gguf.h"
 #include "kernels/context.h"
+#include "kernels/rope.h"
 #include "model/matrix.h"
 #include "mqa/model.h"
 
@@ -17,16 +18,9 @@
 typedef enum mqa_layer_kind { MQA_LAYER_GLOBAL = 0, MQA_LAYER_WINDOW = 1 } mqa_layer_kind;
 #define MQA_LAYER_KINDS 2
 
-typedef struct mqa_rope {
-    double base;
-    double position_scale; /* positions are multiplied by it: 1 / factor of linear scaling */
-} mqa_rope;
-
 typedef struct mqa_hparams {
     int n_layers, n_embd, n_ff, n_heads, n_kv_heads, head_dim, n_vocab, context_length;
-    int n_rope; /* leading dims of a head that RoPE turns, even */
-    bool rope_neox;
-    mqa_rope rope[MQA_LAYER_KINDS];
+    mqa_rope_config rope[MQA_LAYER_KINDS];
     int window; /* keys that a query of a window layer sees */
     float norm_eps;
     float sm_scale;
@@ -62,7 +56,8 @@ struct mqa_model {
     mqa_hparams hp;
     mqa_layer *layers; /* [hp.n_layers] */
     int n_layers_of[MQA_LAYER_KINDS];
-    mqa_matrix embd, head; /* head.n_out is 0 where the embedding is used for it */
+    mqa_rope *rope[MQA_LAYER_KINDS]; /* NULL where the model has no layers of the kind */
+    mqa_matrix embd, head;           /* head.n_out is 0 where the embedding is used for it */
     mqa_vector output_norm;
     mqa_tokenizer *tokenizer;
     char *name;

@@ -88,9 +88,9 @@ static size_t lay_out(const mqa_model *model, const needs *n, int n_threads, uns
     ws->v = carve_rows(&c, rows, ws->kv_width);
     ws->act = n->ff >> 1 ? carve_rows(&c, rows, (int)mqa_round_up((size_t)hp->n_ff, MQA_GRANULE)) : NULL;
     for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) {
-        if (model->n_layers_of[kind] == 0) continue;
-        ws->rope_cos[kind] = carve_rows(&c, rows, hp->n_rope / 2);
-        ws->rope_sin[kind] = carve_rows(&c, rows, hp->n_rope / 2);
+        if (!model->rope[kind]) continue;
+        ws->rope_cos[kind] = carve_rows(&c, rows, model->rope[kind]->n_dims / 2);
+        ws->rope_sin[kind] = carve_rows(&c, rows, model->rope[kind]->n_dims / 2);
     }
     carve_inputs(&c, n->embd, hp->n_embd, rows, &ws->in_embd);
     carve_inputs(&c, n->attn, q_width, rows, &ws->in_attn);

@@ -28,6 +28,8 @@ typedef struct synthetic {
     uint32_t type;    /* of the matrices: F32, F16, BF16, Q8_0 */
     int n_layers, n_embd, n_ff, n_heads, n_kv_heads, head_dim, n_vocab, window;
     bool own_head;
+    int rope_dims;     /* 0: not said in the file */
+    float rope_factor; /* of linear scaling; 0: none */
     /* Damage: */
     const char *skip_key, *skip_tensor; /* left out */
     const char *change_key;             /* "block_count" …, set to: */
@@ -196,8 +198,15 @@ static void synthetic_write(const synthetic *m, const char *path)
     synthetic_u32(&s, "attention.key_length", m->head_dim);
     synthetic_u32(&s, "attention.value_length", m->head_dim);
     if (m->window) synthetic_u32(&s, "attention.sliding_window", m->window);
+    if (m->rope_dims) synthetic_u32(&s, "rope.dimension_count", m->rope_dims);
     if (m->extra_key) synthetic_u32(&s, m->extra_key, 1);
     char key[96];
+    if (m->rope_factor != 0) {
+        snprintf(key, sizeof key, "%s.rope.scaling.type", m->arch);
+        mqa_gguf_writer_add_str(s.w, key, "linear");
+        snprintf(key, sizeof key, "%s.rope.scaling.factor", m->arch);
+        mqa_gguf_writer_add_f32(s.w, key, m->rope_factor);
+    }
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", m->arch);
     if (!same("attention.layer_norm_rms_epsilon", m->skip_key)) mqa_gguf_writer_add_f32(s.w, key, 1e-6f);
     synthetic_tokenizer(&s);

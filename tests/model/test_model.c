@@ -7,6 +7,8 @@
 
 #include <math.h>
 
+#include "model/model.h"
+
 static char path[64];
 
 static int setup(void **state)
@@ -304,6 +306,49 @@ static void wrong_files_are_named(void **state)
     assert_non_null(strstr(err.message, "llama.expert_count"));
 }
 
+/* Pair i turns by base^(-2i / n_dims) / factor a position. */
+static void check_rope(const mqa_rope *rope, mqa_rope_style style, int n_dims, double base, double factor)
+{
+    assert_non_null(rope);
+    assert_int_equal(rope->style, style);
+    assert_int_equal(rope->n_dims, n_dims);
+    assert_int_equal(rope->first_dim, 0);
+    for (int i = 0; i < n_dims / 2; i++)
+        assert_true(fabs(rope->f[i] * factor * pow(base, 2.0 * i / n_dims) - 1) < 1e-14);
+}
+
+static void rope_is_what_the_file_says(void **state)
+{
+    (void)state;
+    synthetic gemma3 = small_gemma3, llama = small_llama;
+    gemma3.rope_factor = 8;
+    llama.rope_factor = 2.5f;
+    llama.rope_dims = 12;
+    const synthetic *const models[] = {&gemma3, &llama, &small_llama};
+    mqa_context *ctx;
+    OK(mqa_context_create(NULL, &ctx, &err));
+    mqa_model *model[3];
+    for (int i = 0; i < 3; i++) {
+        synthetic_write(models[i], path);
+        OK(mqa_model_load(ctx, path, NULL, &model[i], &err));
+    }
+    check_rope(model[0]->rope[MQA_LAYER_GLOBAL], MQA_ROPE_NEOX, 32, 1e6, 8);
+    check_rope(model[0]->rope[MQA_LAYER_WINDOW], MQA_ROPE_NEOX, 32, 1e4, 1);
+    check_rope(model[1]->rope[MQA_LAYER_GLOBAL], MQA_ROPE_ADJACENT, 12, 1e4, 2.5);
+    check_rope(model[2]->rope[MQA_LAYER_GLOBAL], MQA_ROPE_ADJACENT, 16, 1e4, 1);
+    assert_null(model[1]->rope[MQA_LAYER_WINDOW]);
+    for (int i = 0; i < 3; i++) mqa_model_destroy(&model[i]);
+    mqa_context_destroy(&ctx);
+
+    mqa_error err = {0};
+    llama.rope_dims = 11;
+    assert_int_equal(load(&llama, NULL, &err), MQA_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "rope.dimension_count is odd"));
+    llama.rope_dims = 0, llama.rope_factor = 1e-4f;
+    assert_int_equal(load(&llama, NULL, &err), MQA_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "rope.scaling.factor"));
+}
+
 static size_t last_done, last_total;
 static int progress(void *user, size_t done, size_t total)
 {
@@ -336,6 +381,7 @@ int main(void)
         cmocka_unit_test(a_budget_is_exact_and_all_or_nothing),
         cmocka_unit_test(wrong_arguments_change_nothing),
         cmocka_unit_test(wrong_files_are_named),
+        cmocka_unit_test(rope_is_what_the_file_says),
         cmocka_unit_test(progress_ends_at_the_total_and_can_cancel),
     };
     return cmocka_run_group_tests_name("model", tests, setup, teardown);

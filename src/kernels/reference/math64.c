@@ -1,5 +1,5 @@
 /* Binary64 exp, log, sine and cosine of IEEE operations only: the same bits wherever fma is. Their relative
- * errors are below 1e-15 (sine and cosine: for |x| < 2^27; absolute error near their zeros).
+ * errors are below 1e-15 (sine and cosine: absolute error near their zeros, and |x| at most 2^50).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -16,6 +16,8 @@ static const double TWO_OVER_PI = 0x1.45f306dc9c883p-1;
 static const double PIO2_1 = 0x1.921fb54400000p+0;  /* 33 bits */
 static const double PIO2_2 = 0x1.0b46118000000p-34; /* 26 bits */
 static const double PIO2_3 = 0x1.313198a2e0370p-61;
+/* The same in words of 53 bits. */
+static const double PIO2_A = 0x1.921fb54442d18p+0, PIO2_B = 0x1.1a62633145c07p-54;
 
 static double power_of_two(int n) /* -1022 .. 1023 */
 {
@@ -93,29 +95,24 @@ static double cos_part(double r, double low)
 
 void mqa_sincos64(double x, double *sine, double *cosine)
 {
-    if (!(x - x == 0)) { /* inf, NaN */
+    if (!(fabs(x) <= 0x1p50)) { /* inf, NaN, and where rint could be far off */
         *sine = *cosine = NAN;
         return;
     }
     const double n = rint(x * TWO_OVER_PI);
-    const double t = fma(-n, PIO2_1, x), w = n * PIO2_2; /* both exact */
+    double t, w, last; /* x - n pi/2 = t - w - n last; t and w are exact */
+    if (fabs(x) < 0x1p27) {
+        t = fma(-n, PIO2_1, x), w = n * PIO2_2, last = PIO2_3;
+    } else { /* n is too long for PIO2_2, but the product with PIO2_A is near x */
+        const double product = n * PIO2_A;
+        t = x - product, w = fma(n, PIO2_A, -product), last = PIO2_B;
+    }
     const double r0 = t - w, back = r0 - t;
     const double error = (t - (r0 - back)) - (w + back); /* of the subtraction: exact */
-    const double tail = fma(-n, PIO2_3, error);
+    const double tail = fma(-n, last, error);
     const double r = r0 + tail, low = (r0 - r) + tail;
     const double s = sin_part(r, low), c = cos_part(r, low);
     const int quadrant = (int)((int64_t)fmod(n, 4.0) & 3);
     *sine = quadrant == 0 ? s : quadrant == 1 ? c : quadrant == 2 ? -s : -c;
     *cosine = quadrant == 0 ? c : quadrant == 1 ? -s : quadrant == 2 ? -c : s;
-}
-
-void mqa_rope_table(double position, double base, int d, float *c, float *s)
-{
-    const double log_base = mqa_log64(base);
-    for (int i = 0; i < d / 2; i++) {
-        double sine, cosine;
-        mqa_sincos64(position * mqa_exp64(-(2.0 * i / d * log_base)), &sine, &cosine);
-        c[i] = (float)cosine;
-        s[i] = (float)sine;
-    }
 }
