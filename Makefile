@@ -1,11 +1,15 @@
 # The door to the build, which is CMake's: docs/building.md. Every target may be the first one.
 PRESET ?= release
+PREFIX ?= /usr/local
 
-.PHONY: build demo check format format-check clean help
+.PHONY: build install demo check format format-check clean help
 
 build: ## what users run, in build/release (another: make PRESET=debug)
 	@scripts/deps
 	@scripts/build $(PRESET)
+
+install: build ## library, program, headers and man pages into PREFIX (/usr/local), below DESTDIR
+	@DESTDIR='$(DESTDIR)' cmake --install build/$(PRESET) --prefix '$(PREFIX)'
 
 demo: ## a real multi-query model writes text
 	@scripts/demo

@@ -5,7 +5,7 @@
 # arrow that points upward doesn't compile.
 function(mqa_room name)
   cmake_parse_arguments(ROOM "" "" "SOURCES;LINK;PRIVATE_LINK" ${ARGN})
-  set(door ${CMAKE_BINARY_DIR}/rooms/${name})
+  set(door ${PROJECT_BINARY_DIR}/rooms/${name})
   file(MAKE_DIRECTORY ${door})
   file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${door}/${name} SYMBOLIC)
   add_library(mqa_${name} STATIC ${ROOM_SOURCES})

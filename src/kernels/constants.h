@@ -5,6 +5,10 @@
 #ifndef MQA_KERNELS_CONSTANTS_H
 #define MQA_KERNELS_CONSTANTS_H
 
+#if defined(__FAST_MATH__) || __FINITE_MATH_ONLY__
+#error "masks need infinities and sums need their order: compile mqa without -ffast-math and its like"
+#endif
+
 #define MQA_TILE        16  /* tokens (or output columns) in a K tile: the lanes */
 #define MQA_GRANULE     64  /* tokens in the smallest page */
 #define MQA_SPAN        512 /* tokens between two running rescales */
