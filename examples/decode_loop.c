@@ -6,31 +6,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <mqa/mqa.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "toy.h"
+
 enum { LAYERS = 2, HEADS = 8, KV_HEADS = 1, DIM = 64, PROMPT = 300, STEPS = 40, TOKENS = PROMPT + STEPS };
-
-static mqa_error err;
-
-static void must(mqa_status status)
-{
-    if (!status) return;
-    fprintf(stderr, "%s: %s\n", mqa_status_name(status), err.message);
-    exit(1);
-}
-
-/* Stands for a model's projections: heads * DIM numbers of a token, another set for q, k, v of each layer. */
-static void project(int set, int64_t position, int heads, float *out)
-{
-    uint32_t x = (uint32_t)position * 2654435761u + (uint32_t)set * 40503u + 1;
-    for (int i = 0; i < heads * DIM; i++) {
-        x = x * 1664525u + 1013904223u;
-        out[i] = (float)(x >> 8) / (float)(1 << 23) - 1;
-    }
-}
 
 /* n more tokens of a sequence through all layers; out gets the last layer's answers, [n][HEADS][DIM]. */
 static void step(mqa_plan *plan, mqa_sequence *seq, int n, float *out)
@@ -38,19 +18,27 @@ static void step(mqa_plan *plan, mqa_sequence *seq, int n, float *out)
     static float q[TOKENS * HEADS * DIM], k[TOKENS * KV_HEADS * DIM], v[TOKENS * KV_HEADS * DIM];
     const size_t q_row = HEADS * DIM, kv_row = KV_HEADS * DIM;
     const int64_t first = mqa_sequence_length(seq);
-    const mqa_plan_item item = {seq, n};
+    const mqa_plan_item item = {.sequence = seq, .n_queries = n};
 
     /* Once for all layers: room in the cache, and the cut of the work. */
     must(mqa_sequence_extend(seq, n, &err));
     must(mqa_plan_batch(plan, &item, 1, &err));
     for (int layer = 0; layer < LAYERS; layer++) {
         for (int i = 0; i < n; i++) {
-            project(3 * layer, first + i, HEADS, q + (size_t)i * q_row);
-            project(3 * layer + 1, first + i, KV_HEADS, k + (size_t)i * kv_row);
-            project(3 * layer + 2, first + i, KV_HEADS, v + (size_t)i * kv_row);
+            project(3 * layer, first + i, HEADS * DIM, q + (size_t)i * q_row);
+            project(3 * layer + 1, first + i, KV_HEADS * DIM, k + (size_t)i * kv_row);
+            project(3 * layer + 2, first + i, KV_HEADS * DIM, v + (size_t)i * kv_row);
         }
         must(mqa_sequence_write(seq, layer, first, n, k, kv_row, DIM, v, kv_row, DIM, &err));
-        must(mqa_plan_run(plan, layer, q, q_row, DIM, out, q_row, DIM, NULL, &err));
+        const mqa_run run = {.struct_size = sizeof run,
+                             .layer = layer,
+                             .q = q,
+                             .q_stride_token = q_row,
+                             .q_stride_head = DIM,
+                             .out = out,
+                             .out_stride_token = q_row,
+                             .out_stride_head = DIM};
+        must(mqa_plan_run(plan, &run, &err));
         /* Here a model multiplies `out` by its output matrix and goes on to the next layer. */
     }
 }
@@ -67,7 +55,9 @@ int main(void)
         .v_type = MQA_KV_BF16,
         .max_pages = 2 * ((TOKENS + 63) / 64), /* two sequences */
     };
-    const mqa_plan_options options = {.struct_size = sizeof options, .n_heads = HEADS, .sm_scale = 0.125f};
+    mqa_plan_options options = mqa_plan_options_default();
+    options.n_heads = HEADS;
+    options.sm_scale = 0.125f;
     mqa_context *ctx;
     mqa_cache *cache;
     mqa_plan *plan;
