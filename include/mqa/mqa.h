@@ -2,9 +2,11 @@
  *
  * Three ways in, each usable without the others:
  *
- *   mqa_attention                     plain arrays of q, k, v; one call         mqa/attention.h
- *   mqa_plan_batch, mqa_plan_run      a batch over a paged cache, by layers     mqa/attention.h
- *   mqa_sequence_*                    the cache itself: extend, write, undo     mqa/cache.h
+ *   plain arrays of q, k, v        mqa_attention, one call                          mqa/attention.h
+ *   a batch over a paged cache     mqa_plan_batch, then mqa_plan_run by layers      mqa/attention.h
+ *   the parts                      sequences of a cache                             mqa/cache.h
+ *                                  partial states and their merge                   mqa/attention.h
+ *                                  rotary embedding                                 mqa/rope.h
  *
  * All start from a context (mqa/context.h), and all return an mqa_status (mqa/status.h).
  *
@@ -16,6 +18,7 @@
 #include "mqa/attention.h"
 #include "mqa/cache.h"
 #include "mqa/context.h"
+#include "mqa/rope.h"
 #include "mqa/status.h"
 
 #endif
