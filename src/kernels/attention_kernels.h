@@ -22,9 +22,9 @@
 #include <stdint.h>
 
 #include "kernels/constants.h"
+#include "kernels/kv_format.h"
 #include "mqa/cache.h"
 
-#define MQA_PAD(d)   (((d) + 15) / 16 * 16)
 #define MQA_MAX_ROWS 64
 
 /* Bytes of one granule's run of one KV head. d: head_dim_qk or head_dim_vo. */

@@ -170,6 +170,11 @@ V16_INLINE vf vf_from_vi(vi x)
 {
     return (vf){_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)};
 }
+/* the same bits */
+V16_INLINE vf vf_from_bits(vi x)
+{
+    return (vf){_mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b)};
+}
 /* to the nearest integer, ties to even; |x| < 2^31 */
 V16_INLINE vi vi_from_vf(vf x)
 {

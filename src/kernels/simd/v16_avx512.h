@@ -138,6 +138,10 @@ V16_INLINE vf vf_from_vi(vi x)
 {
     return _mm512_cvtepi32_ps(x);
 }
+V16_INLINE vf vf_from_bits(vi x)
+{
+    return _mm512_castsi512_ps(x);
+}
 V16_INLINE vi vi_from_vf(vf x)
 {
     return _mm512_cvtps_epi32(x);

@@ -4,7 +4,7 @@
  *   ATTENTION_FILL             name of the function that fills a table
  *   ATTENTION_VECTORS(rows)    vectors of 16 in a block of 1 .. 6 rows: 1, 2 or 4
  *   ATTENTION_VECTORS_8(rows)  the same for the scores of the int8 format
- *   ATTENTION_MOST_ROWS(type)  rows of the largest block: f32, bf16
+ *   ATTENTION_MOST_ROWS(type)  rows of the largest block of a float format: an mqa_kv_type
  *
  * A block is (rows x vectors) accumulators; with few rows it takes more vectors, so that there are enough
  * independent chains to hide the latency of FMA. The blocking never changes an output's chain.
@@ -56,30 +56,35 @@ V16_INLINE int next_rows(int left, int most)
 
 /* --- scores: q rows times K tiles --------------------------------------------------------------------- */
 
-typedef enum { KIND_F32, KIND_BF16 } kind;
-
-/* Vector 0 or 1 of a pair: d (or token) i and i + 1 of sixteen lanes. f32 has no pairs in memory. */
-V16_INLINE vf widen(kind type, const uint8_t *p, int second, size_t f32_stride)
+/* Value j of each of sixteen cells, as f32: exact. */
+V16_INLINE vf widen(mqa_kv_type type, vi cells, int j)
 {
-    if (type == KIND_F32) return vf_load((const float *)p + (second ? f32_stride : 0));
-    return second ? vf_bf16_second(vi_load(p)) : vf_bf16_first(vi_load(p));
+    if (type == MQA_KV_F32) return vf_from_bits(cells);
+    return j == 0 ? vf_bf16_first(cells) : vf_bf16_second(cells);
 }
 
-V16_INLINE void scores_block(kind type, int rows, int tiles, const float *q, size_t q_stride, int d,
+/* Values of d (or tokens) that one round of a block's loop takes: a cell, but at least two. */
+V16_INLINE int round_of(mqa_kv_type type)
+{
+    const int per = mqa_kv_formats[type].per_cell;
+    return per > 2 ? per : 2;
+}
+
+V16_INLINE void scores_block(mqa_kv_type type, int rows, int tiles, const float *q, size_t q_stride, int d,
                              const uint8_t *k, size_t tile_bytes, float *s, size_t s_stride)
 {
-    const size_t pair_bytes = type == KIND_F32 ? 128 : 64;
+    const int per = mqa_kv_formats[type].per_cell, step = round_of(type);
     vf acc[MAX_BLOCK_ROWS][4];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_zero();
-    for (int i = 0; i < d; i += 2) {
-        UNROLL for (int second = 0; second < 2; second++)
+    for (int i = 0; i < d; i += step, k += step / per * MQA_CELL_ROW) {
+        UNROLL for (int j = 0; j < step; j++)
         {
             vf x[4];
             UNROLL for (int t = 0; t < tiles; t++) x[t] =
-                widen(type, k + (size_t)t * tile_bytes + (size_t)(i / 2) * pair_bytes, second, MQA_TILE);
+                widen(type, vi_load(k + (size_t)t * tile_bytes + j / per * MQA_CELL_ROW), j % per);
             UNROLL for (int r = 0; r < rows; r++)
             {
-                const vf y = vf_set1(q[(size_t)r * q_stride + (size_t)(i + second)]);
+                const vf y = vf_set1(q[(size_t)r * q_stride + (size_t)(i + j)]);
                 UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_fma(y, x[t], acc[r][t]);
             }
         }
@@ -88,18 +93,17 @@ V16_INLINE void scores_block(kind type, int rows, int tiles, const float *q, siz
         vf_store(s + (size_t)r * s_stride + t * MQA_TILE, acc[r][t]);
 }
 
-V16_INLINE void scores_float(kind type, const void *q_block, int rows, int d, const void *const *k_runs,
-                             int n_granules, float *s, size_t s_stride)
+V16_INLINE void scores_float(mqa_kv_type type, const void *q_block, int rows, int d,
+                             const void *const *k_runs, int n_granules, float *s, size_t s_stride)
 {
     const int d_pad = MQA_PAD(d);
-    const size_t tile_bytes = (size_t)(type == KIND_F32 ? 4 : 2) * MQA_TILE * (size_t)d_pad;
-    const size_t q_stride = MQA_Q_ROW_BYTES(d) / sizeof(float);
+    const size_t tile_bytes = mqa_k_tile_bytes(type, d), q_stride = MQA_Q_ROW_BYTES(d) / sizeof(float);
     for (int g = 0; g < n_granules; g++) {
+        const uint8_t *k = (const uint8_t *)k_runs[g] + mqa_kv_header_bytes(type, d);
         for (int r = 0, now; r < rows; r += now) {
             now = next_rows(rows - r, ATTENTION_MOST_ROWS(type));
             const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
             float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
-            const uint8_t *k = k_runs[g];
 #define SCORES(R, T)                                                                                         \
     for (int t = 0; t < MQA_GRANULE / MQA_TILE; t += (T))                                                    \
     scores_block(type, R, T, q, q_stride, d_pad, k + (size_t)t * tile_bytes, tile_bytes, to + t * MQA_TILE,  \
@@ -108,18 +112,6 @@ V16_INLINE void scores_float(kind type, const void *q_block, int rows, int d, co
 #undef SCORES
         }
     }
-}
-
-static void scores_f32(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
-                       float *s, size_t s_stride)
-{
-    scores_float(KIND_F32, q_block, rows, d, k_runs, n_granules, s, s_stride);
-}
-
-static void scores_bf16(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
-                        float *s, size_t s_stride)
-{
-    scores_float(KIND_BF16, q_block, rows, d, k_runs, n_granules, s, s_stride);
 }
 
 V16_INLINE void scores_int8_block(int rows, int tiles, const void *q_block, int r0, int d,
@@ -150,10 +142,10 @@ V16_INLINE void scores_int8_block(int rows, int tiles, const void *q_block, int 
 static void scores_int8(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
                         float *s, size_t s_stride)
 {
-    const size_t tile_bytes = (size_t)MQA_TILE * (size_t)MQA_PAD(d);
+    const size_t tile_bytes = mqa_k_tile_bytes(MQA_KV_INT8, d);
     for (int g = 0; g < n_granules; g++) {
         const float *k_scale = k_runs[g];
-        const uint8_t *k = (const uint8_t *)(k_scale + MQA_GRANULE);
+        const uint8_t *k = (const uint8_t *)k_scale + mqa_kv_header_bytes(MQA_KV_INT8, d);
         for (int r = 0, now; r < rows; r += now) {
             now = next_rows(rows - r, 4);
             float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
@@ -223,21 +215,23 @@ static void softmax_int8(float *s, int n_granules, int lo, int hi, const void *c
 
 /* --- P.V ---------------------------------------------------------------------------------------------- */
 
-V16_INLINE void pv_block(kind type, int rows, int vectors, const float *p, size_t p_stride, const uint8_t *v,
-                         size_t d_pad, bool first, bool last, float *o)
+V16_INLINE void pv_block(mqa_kv_type type, int rows, int vectors, const float *p, size_t p_stride,
+                         const uint8_t *v, size_t d_pad, bool first, bool last, float *o)
 {
-    const size_t pair_bytes = d_pad * (type == KIND_F32 ? 8 : 4);
+    const int per = mqa_kv_formats[type].per_cell, step = round_of(type);
+    const size_t row_bytes = d_pad * MQA_CELL_BYTES;
     vf acc[MAX_BLOCK_ROWS][4];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c++) acc[r][c] =
         first ? vf_zero() : vf_load(o + (size_t)r * d_pad + c * 16);
-    for (int t = 0; t < MQA_GRANULE; t += 2, v += pair_bytes) {
-        UNROLL for (int second = 0; second < 2; second++)
+    for (int t = 0; t < MQA_GRANULE; t += step, v += (size_t)(step / per) * row_bytes) {
+        UNROLL for (int j = 0; j < step; j++)
         {
             vf x[4];
-            UNROLL for (int c = 0; c < vectors; c++) x[c] = widen(type, v + (size_t)c * 64, second, d_pad);
+            UNROLL for (int c = 0; c < vectors; c++) x[c] =
+                widen(type, vi_load(v + (size_t)(j / per) * row_bytes + (size_t)c * MQA_CELL_ROW), j % per);
             UNROLL for (int r = 0; r < rows; r++)
             {
-                const vf y = vf_set1(p[(size_t)r * p_stride + (size_t)(t + second)]);
+                const vf y = vf_set1(p[(size_t)r * p_stride + (size_t)(t + j)]);
                 UNROLL for (int c = 0; c < vectors; c++) acc[r][c] = vf_fma(y, x[c], acc[r][c]);
             }
         }
@@ -246,12 +240,12 @@ V16_INLINE void pv_block(kind type, int rows, int vectors, const float *p, size_
         vf_store(o + (size_t)r * d_pad + c * 16, last ? vf_add(acc[r][c], vf_zero()) : acc[r][c]);
 }
 
-V16_INLINE void pv_float(kind type, const float *p, size_t p_stride, int rows, const void *const *v_runs,
-                         int n_granules, int d_v, float *o)
+V16_INLINE void pv_float(mqa_kv_type type, const float *p, size_t p_stride, int rows,
+                         const void *const *v_runs, int n_granules, int d_v, float *o)
 {
     const int d_pad = MQA_PAD(d_v);
     for (int g = 0; g < n_granules; g++) {
-        const uint8_t *v = v_runs[g];
+        const uint8_t *v = (const uint8_t *)v_runs[g] + mqa_kv_header_bytes(type, d_v);
         const bool first = g == 0, last = g == n_granules - 1;
         for (int r = 0, now; r < rows; r += now) {
             now = next_rows(rows - r, ATTENTION_MOST_ROWS(type));
@@ -269,20 +263,6 @@ V16_INLINE void pv_float(kind type, const float *p, size_t p_stride, int rows, c
     }
 }
 
-static void pv_f32(const float *p, size_t p_stride, const float *p_scale, int rows, const void *const *v_runs,
-                   int n_granules, int d_v, float *o)
-{
-    (void)p_scale;
-    pv_float(KIND_F32, p, p_stride, rows, v_runs, n_granules, d_v, o);
-}
-
-static void pv_bf16(const float *p, size_t p_stride, const float *p_scale, int rows,
-                    const void *const *v_runs, int n_granules, int d_v, float *o)
-{
-    (void)p_scale;
-    pv_float(KIND_BF16, p, p_stride, rows, v_runs, n_granules, d_v, o);
-}
-
 V16_INLINE void pv_int8_block(int rows, const float *p, size_t p_stride, const float *p_scale,
                               const void *const *v_runs, int n_granules, size_t d_pad, size_t column,
                               float *o)
@@ -290,7 +270,7 @@ V16_INLINE void pv_int8_block(int rows, const float *p, size_t p_stride, const f
     v8_acc acc[4];
     UNROLL for (int r = 0; r < rows; r++) acc[r] = v8_zero();
     for (int g = 0; g < n_granules; g++) {
-        const uint8_t *v = (const uint8_t *)v_runs[g] + MQA_GRANULE * sizeof(float) + column * 4;
+        const uint8_t *v = (const uint8_t *)v_runs[g] + mqa_kv_header_bytes(MQA_KV_INT8, 0) + column * 4;
         for (int t = 0; t < MQA_GRANULE; t += 4, v += d_pad * 4) {
             const bytes16 x = v8_load(v);
             UNROLL for (int r = 0; r < rows; r++) acc[r] =
@@ -345,6 +325,11 @@ static void fold(int rows, int d_v, float *a_m, float *a_l, float *a_o, const fl
             vf_store(a_o + i, vf_fma(vf_load(a_o + i), vf_set1(wa), vf_mul(vf_load(b_o + i), vf_set1(wb))));
     }
 }
+
+/* --- the table ---------------------------------------------------------------------------------------- */
+
+FLOAT_FORMAT(MQA_KV_F32, f32)
+FLOAT_FORMAT(MQA_KV_BF16, bf16)
 
 void ATTENTION_FILL(mqa_kernels *k)
 {

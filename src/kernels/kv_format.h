@@ -1,0 +1,54 @@
+/* The cache formats, described once for all who touch a run: how values fill cells, and what scales stand
+ * before them. A cell is 4 bytes of a run: some values along d of one token (K), or of some tokens in one
+ * column (V). Value j of a cell is its bits [j * w, (j + 1) * w), w = 32 / per_cell (little-endian machines).
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef MQA_KERNELS_KV_FORMAT_H
+#define MQA_KERNELS_KV_FORMAT_H
+
+#include <stddef.h>
+
+#include "kernels/constants.h"
+#include "mqa/cache.h"
+
+#define MQA_PAD(d)     (((d) + 15) / 16 * 16)
+#define MQA_CELL_BYTES 4
+#define MQA_CELL_ROW   (MQA_TILE * MQA_CELL_BYTES) /* a K tile's row: a cell of each of its tokens */
+
+typedef struct mqa_kv_format {
+    int per_cell;    /* values in a cell */
+    int scale_bytes; /* of one scale; 0: the format has none */
+} mqa_kv_format;
+
+static const mqa_kv_format mqa_kv_formats[MQA_KV_TYPES] = {
+    [MQA_KV_F32] = {.per_cell = 1},
+    [MQA_KV_BF16] = {.per_cell = 2},
+    [MQA_KV_INT8] = {.per_cell = 4, .scale_bytes = 4},
+};
+
+/* Lines of scales before a run's cells; a line has one for each of the 64 tokens. */
+static inline int mqa_kv_scale_lines(mqa_kv_type type, int d)
+{
+    (void)d;
+    return mqa_kv_formats[type].scale_bytes ? 1 : 0;
+}
+
+static inline size_t mqa_kv_header_bytes(mqa_kv_type type, int d)
+{
+    return (size_t)mqa_kv_scale_lines(type, d) * MQA_GRANULE * (size_t)mqa_kv_formats[type].scale_bytes;
+}
+
+/* Bytes of a K tile's cells: 16 tokens. */
+static inline size_t mqa_k_tile_bytes(mqa_kv_type type, int d)
+{
+    return (size_t)(MQA_PAD(d) / mqa_kv_formats[type].per_cell) * MQA_CELL_ROW;
+}
+
+/* Bytes of a row of V's cells: per_cell tokens. */
+static inline size_t mqa_v_row_bytes(int d_v)
+{
+    return (size_t)MQA_PAD(d_v) * MQA_CELL_BYTES;
+}
+
+#endif
