@@ -5,6 +5,7 @@
  *
  *   K  f32   four tiles [d][16]          V  f32   [64][d_v]
  *      bf16  four tiles [d/2][16][2]        bf16  [32][d_v][2]
+ *      f16   the same                       f16   the same
  *      int8  f32 scale[64], then            int8  f32 scale[64], then
  *            four tiles [d/4][16][4] u8           [16][d_v][4] s8
  *
@@ -32,8 +33,8 @@ size_t mqa_k_run_bytes(mqa_kv_type type, int d);
 size_t mqa_v_run_bytes(mqa_kv_type type, int d_v);
 
 /* Packs one token (0 .. 63 of its granule) of one head; x: d values. Returns 0, and leaves the run as it
- * was, if a value isn't finite (f32 and int8) or doesn't stay finite when rounded (bf16). One implementation
- * for all instruction sets (pack.c). */
+ * was, if a value isn't finite (f32 and int8) or doesn't stay finite when rounded (bf16, f16). One
+ * implementation for all instruction sets (pack.c). */
 int mqa_pack_k(mqa_kv_type type, void *run, int d, int token, const float *x);
 int mqa_pack_v(mqa_kv_type type, void *run, int d_v, int token, const float *x);
 /* The stored values back as f32: tests, export, and moving a granule. */

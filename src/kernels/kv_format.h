@@ -25,7 +25,15 @@ static const mqa_kv_format mqa_kv_formats[MQA_KV_TYPES] = {
     [MQA_KV_F32] = {.per_cell = 1},
     [MQA_KV_BF16] = {.per_cell = 2},
     [MQA_KV_INT8] = {.per_cell = 4, .scale_bytes = 4},
+    [MQA_KV_F16] = {.per_cell = 2},
 };
+
+/* X(type, suffix of its functions) for the formats whose values are widened to f32, exactly: all but int8,
+ * which has integer arithmetic of its own. */
+#define MQA_FLOAT_FORMATS(X)                                                                                 \
+    X(MQA_KV_F32, f32)                                                                                       \
+    X(MQA_KV_BF16, bf16)                                                                                     \
+    X(MQA_KV_F16, f16)
 
 /* Lines of scales before a run's cells; a line has one for each of the 64 tokens. */
 static inline int mqa_kv_scale_lines(mqa_kv_type type, int d)

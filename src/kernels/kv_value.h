@@ -44,6 +44,8 @@ static inline float mqa_kv_value(int is_v, mqa_kv_type type, const void *run, in
         return mqa_bf16_to_f32(((const uint16_t *)cells)[at]);
     case MQA_KV_INT8:
         return (float)(is_v ? (int8_t)cells[at] : (int)cells[at] - 128);
+    case MQA_KV_F16:
+        return mqa_f16_to_f32(((const uint16_t *)cells)[at]);
     }
     return 0.0f;
 }

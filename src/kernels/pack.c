@@ -36,6 +36,14 @@ static float largest(const float *x, int n)
     return a;
 }
 
+/* Whether values as large as a, which is finite or isn't itself, stay finite when they are rounded. */
+static bool stays_finite(mqa_kv_type type, float a)
+{
+    if (type == MQA_KV_BF16) return isfinite(mqa_bf16_to_f32(mqa_f32_to_bf16(a)));
+    if (type == MQA_KV_F16) return isfinite(mqa_f16_to_f32(mqa_f32_to_f16(a)));
+    return isfinite(a);
+}
+
 /* Sets a token's scale and returns what its values are multiplied by: the largest, a, becomes top. A
  * subnormal a would make that infinite: such a vector is kept as zero. */
 static float set_token_scale(void *run, int token, float a, float top)
@@ -58,13 +66,16 @@ static inline void put(int is_v, mqa_kv_type type, uint8_t *cells, size_t at, fl
     case MQA_KV_INT8:
         cells[at] = (uint8_t)((int)rintf(x) + (is_v ? 0 : 128));
         break;
+    case MQA_KV_F16:
+        ((uint16_t *)cells)[at] = mqa_f32_to_f16(x);
+        break;
     }
 }
 
 static inline int pack_as(int is_v, mqa_kv_type type, void *run, int d, int token, const float *x)
 {
     const float a = largest(x, d);
-    if (!isfinite(a) || (type == MQA_KV_BF16 && !isfinite(mqa_bf16_to_f32(mqa_f32_to_bf16(a))))) return 0;
+    if (!stays_finite(type, a)) return 0;
     uint8_t *cells = (uint8_t *)run + mqa_kv_header_bytes(type, d);
     const float inv = type == MQA_KV_INT8 ? set_token_scale(run, token, a, 127.0f) : 1.0f;
     for (int i = 0; i < MQA_PAD(d); i++)
@@ -78,32 +89,30 @@ static inline void unpack_as(int is_v, mqa_kv_type type, const void *run, int d,
     for (int i = 0; i < d; i++) x[i] = scale * mqa_kv_value(is_v, type, run, d, token, i);
 }
 
-/* Loops with the format's numbers built in. */
-#define BY_FORMAT(type, CALL)                                                                                \
-    switch (type) {                                                                                          \
-    case MQA_KV_F32:                                                                                         \
-        CALL(MQA_KV_F32);                                                                                    \
-        break;                                                                                               \
-    case MQA_KV_BF16:                                                                                        \
-        CALL(MQA_KV_BF16);                                                                                   \
-        break;                                                                                               \
-    case MQA_KV_INT8:                                                                                        \
-        CALL(MQA_KV_INT8);                                                                                   \
-        break;                                                                                               \
-    }
-
+/* The loops with each format's numbers built in. */
 static int pack(int is_v, mqa_kv_type type, void *run, int d, int token, const float *x)
 {
-#define PACK(TYPE) return pack_as(is_v, TYPE, run, d, token, x)
-    BY_FORMAT(type, PACK)
+#define PACK(TYPE, SUFFIX)                                                                                   \
+    case TYPE:                                                                                               \
+        return pack_as(is_v, TYPE, run, d, token, x);
+    switch (type) {
+        MQA_FLOAT_FORMATS(PACK)
+        PACK(MQA_KV_INT8, int8)
+    }
 #undef PACK
     return 0;
 }
 
 static void unpack(int is_v, mqa_kv_type type, const void *run, int d, int token, float *x)
 {
-#define UNPACK(TYPE) unpack_as(is_v, TYPE, run, d, token, x)
-    BY_FORMAT(type, UNPACK)
+#define UNPACK(TYPE, SUFFIX)                                                                                 \
+    case TYPE:                                                                                               \
+        unpack_as(is_v, TYPE, run, d, token, x);                                                             \
+        break;
+    switch (type) {
+        MQA_FLOAT_FORMATS(UNPACK)
+        UNPACK(MQA_KV_INT8, int8)
+    }
 #undef UNPACK
 }
 

@@ -27,8 +27,17 @@ static float exp32(float x)
 /* Section 3: what a format keeps of a vector. */
 typedef struct kept {
     float scale;    /* int8 */
-    float x[MAX_D]; /* f32 and bf16: the values; int8: whole numbers */
+    float x[MAX_D]; /* the values; int8: whole numbers */
 } kept;
+
+/* x in `bits` of significand, ties to even, where the least normal number is 2^least. */
+static float rounded(float x, int bits, int least)
+{
+    int e;
+    frexpf(x, &e); /* |x| in [2^(e-1), 2^e) */
+    const int last = (e - 1 > least ? e - 1 : least) - (bits - 1);
+    return ldexpf(rintf(ldexpf(x, -last)), last);
+}
 
 static void keep(mqa_kv_type type, const float *x, int d, kept *out)
 {
@@ -38,11 +47,8 @@ static void keep(mqa_kv_type type, const float *x, int d, kept *out)
     for (int i = 0; i < d; i++) {
         if (type == MQA_KV_F32) out->x[i] = x[i];
         if (type == MQA_KV_INT8) out->x[i] = a > 0 ? rintf(x[i] * (127 / a)) : 0;
-        if (type == MQA_KV_BF16) { /* 8 bits of significand */
-            int e;
-            const float f = frexpf(x[i], &e);
-            out->x[i] = ldexpf(rintf(ldexpf(f, 8)), e - 8);
-        }
+        if (type == MQA_KV_BF16) out->x[i] = rounded(x[i], 8, -126);
+        if (type == MQA_KV_F16) out->x[i] = rounded(x[i], 11, -14);
     }
 }
 

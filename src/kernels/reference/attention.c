@@ -205,19 +205,21 @@ static void finish(int rows, int d_v, const float *m, const float *l, const floa
 
 /* --- the table ------------------------------------------------------------------------------------- */
 
-FLOAT_FORMAT(MQA_KV_F32, f32)
-FLOAT_FORMAT(MQA_KV_BF16, bf16)
+MQA_FLOAT_FORMATS(FLOAT_KERNELS)
 
 void mqa_attention_reference(mqa_kernels *k)
 {
-    const mqa_attention_kernels a = {
-        .recipe = "portable/1",
-        .pack_q = {pack_q_f32, pack_q_f32, mqa_pack_q_int8},
-        .scores = {scores_f32, scores_bf16, scores_int8},
-        .softmax = {mqa_softmax_float_reference, mqa_softmax_float_reference, softmax_int8},
-        .pv = {pv_f32, pv_bf16, pv_int8},
-        .fold = fold,
-        .finish = finish,
-    };
+    mqa_attention_kernels a = {.recipe = "portable/1", .fold = fold, .finish = finish};
+#define FILL(TYPE, SUFFIX)                                                                                   \
+    a.pack_q[TYPE] = pack_q_f32;                                                                             \
+    a.scores[TYPE] = scores_##SUFFIX;                                                                        \
+    a.softmax[TYPE] = mqa_softmax_float_reference;                                                           \
+    a.pv[TYPE] = pv_##SUFFIX;
+    MQA_FLOAT_FORMATS(FILL)
+#undef FILL
+    a.pack_q[MQA_KV_INT8] = mqa_pack_q_int8;
+    a.scores[MQA_KV_INT8] = scores_int8;
+    a.softmax[MQA_KV_INT8] = softmax_int8;
+    a.pv[MQA_KV_INT8] = pv_int8;
     k->attention[MQA_NUMERICS_FAST] = k->attention[MQA_NUMERICS_PORTABLE] = a;
 }

@@ -14,8 +14,8 @@ mqa_softmax_fn mqa_softmax_float_reference;
 /* pack_q and softmax of the bf16 recipes. */
 void mqa_bf16_rows_reference(mqa_attention_kernels *a);
 
-/* The table's functions of one float format, from a file's own scores_float and pv_float. */
-#define FLOAT_FORMAT(TYPE, SUFFIX)                                                                           \
+/* For MQA_FLOAT_FORMATS: the table's functions of one, from a file's own scores_float and pv_float. */
+#define FLOAT_KERNELS(TYPE, SUFFIX)                                                                          \
     static void scores_##SUFFIX(const void *q_block, int rows, int d, const void *const *k_runs,             \
                                 int n_granules, float *s, size_t s_stride)                                   \
     {                                                                                                        \

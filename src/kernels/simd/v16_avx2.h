@@ -166,6 +166,19 @@ V16_INLINE vi vi_sub(vi x, vi y)
 {
     return (vi){_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)};
 }
+V16_INLINE vi vi_and(vi x, vi y)
+{
+    return (vi){_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)};
+}
+/* n bits up; n bits down, copies of the sign above */
+V16_INLINE vi vi_sll(vi x, int n)
+{
+    return (vi){_mm256_slli_epi32(x.a, n), _mm256_slli_epi32(x.b, n)};
+}
+V16_INLINE vi vi_sra(vi x, int n)
+{
+    return (vi){_mm256_srai_epi32(x.a, n), _mm256_srai_epi32(x.b, n)};
+}
 V16_INLINE vf vf_from_vi(vi x)
 {
     return (vf){_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)};

@@ -134,6 +134,18 @@ V16_INLINE vi vi_sub(vi x, vi y)
 {
     return _mm512_sub_epi32(x, y);
 }
+V16_INLINE vi vi_and(vi x, vi y)
+{
+    return _mm512_and_si512(x, y);
+}
+V16_INLINE vi vi_sll(vi x, int n)
+{
+    return _mm512_slli_epi32(x, (unsigned)n);
+}
+V16_INLINE vi vi_sra(vi x, int n)
+{
+    return _mm512_srai_epi32(x, (unsigned)n);
+}
 V16_INLINE vf vf_from_vi(vi x)
 {
     return _mm512_cvtepi32_ps(x);

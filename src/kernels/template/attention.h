@@ -56,11 +56,29 @@ V16_INLINE int next_rows(int left, int most)
 
 /* --- scores: q rows times K tiles --------------------------------------------------------------------- */
 
+/* Value j of cells of narrow floats with so many bits and bits of exponent. Its fields are moved to where
+ * those of f32 are, the sign's copies between them cut out; then the exponent lacks the difference of the
+ * biases, which a product with a power of two makes good, exactly: for subnormals, too. */
+V16_INLINE vf widen_float(vi cells, int j, int bits, int exponent_bits)
+{
+    const int fields = bits - 1, last = 23 + exponent_bits - fields; /* last: the lowest bit, when moved */
+    const vi moved = vi_sra(vi_sll(cells, 32 - bits * (j + 1)), 8 - exponent_bits);
+    const int32_t mask = INT32_MIN | ((1 << fields) - 1) << last;
+    return vf_mul(vf_from_bits(vi_and(moved, vi_set1(mask))),
+                  vf_set1(exponent_bits == 5 ? 0x1p112f : 0x1p120f));
+}
+
 /* Value j of each of sixteen cells, as f32: exact. */
 V16_INLINE vf widen(mqa_kv_type type, vi cells, int j)
 {
-    if (type == MQA_KV_F32) return vf_from_bits(cells);
-    return j == 0 ? vf_bf16_first(cells) : vf_bf16_second(cells);
+    switch (type) {
+    case MQA_KV_BF16:
+        return j == 0 ? vf_bf16_first(cells) : vf_bf16_second(cells);
+    case MQA_KV_F16:
+        return widen_float(cells, j, 16, 5);
+    default:
+        return vf_from_bits(cells);
+    }
 }
 
 /* Values of d (or tokens) that one round of a block's loop takes: a cell, but at least two. */
@@ -328,21 +346,21 @@ static void fold(int rows, int d_v, float *a_m, float *a_l, float *a_o, const fl
 
 /* --- the table ---------------------------------------------------------------------------------------- */
 
-FLOAT_FORMAT(MQA_KV_F32, f32)
-FLOAT_FORMAT(MQA_KV_BF16, bf16)
+MQA_FLOAT_FORMATS(FLOAT_KERNELS)
 
 void ATTENTION_FILL(mqa_kernels *k)
 {
     for (int numerics = 0; numerics < 2; numerics++) {
         mqa_attention_kernels *a = &k->attention[numerics];
-        a->scores[MQA_KV_F32] = scores_f32;
-        a->scores[MQA_KV_BF16] = scores_bf16;
-        a->scores[MQA_KV_INT8] = scores_int8;
+#define FILL(TYPE, SUFFIX)                                                                                   \
+    a->scores[TYPE] = scores_##SUFFIX;                                                                       \
+    a->softmax[TYPE] = softmax_float;                                                                        \
+    a->pv[TYPE] = pv_##SUFFIX;
+        MQA_FLOAT_FORMATS(FILL)
+#undef FILL
         a->pack_q[MQA_KV_INT8] = dot8_pack_q;
-        a->softmax[MQA_KV_F32] = a->softmax[MQA_KV_BF16] = softmax_float;
+        a->scores[MQA_KV_INT8] = scores_int8;
         a->softmax[MQA_KV_INT8] = softmax_int8;
-        a->pv[MQA_KV_F32] = pv_f32;
-        a->pv[MQA_KV_BF16] = pv_bf16;
         a->pv[MQA_KV_INT8] = pv_int8;
         a->fold = fold;
     }
