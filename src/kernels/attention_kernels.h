@@ -8,6 +8,7 @@
  *      f16   the same                       f16   the same
  *      int8  f32 scale[64], then            int8  f32 scale[64], then
  *            four tiles [d/4][16][4] u8           [16][d_v][4] s8
+ *      fp8   the same, its own bytes        fp8   the same
  *
  * int8 K is biased: stored = value + 128. Unwritten tokens are all zero bytes, scales too.
  *
@@ -33,8 +34,8 @@ size_t mqa_k_run_bytes(mqa_kv_type type, int d);
 size_t mqa_v_run_bytes(mqa_kv_type type, int d_v);
 
 /* Packs one token (0 .. 63 of its granule) of one head; x: d values. Returns 0, and leaves the run as it
- * was, if a value isn't finite (f32 and int8) or doesn't stay finite when rounded (bf16, f16). One
- * implementation for all instruction sets (pack.c). */
+ * was, if a value isn't finite or doesn't stay so when rounded (bf16, f16). One implementation for all
+ * instruction sets (pack.c). */
 int mqa_pack_k(mqa_kv_type type, void *run, int d, int token, const float *x);
 int mqa_pack_v(mqa_kv_type type, void *run, int d_v, int token, const float *x);
 /* The stored values back as f32: tests, export, and moving a granule. */
@@ -57,7 +58,7 @@ typedef void mqa_scores_fn(const void *q_block, int rows, int d, const void *con
 /* Scores to probabilities, one row of one span at a time.
  * s: [64 * n_granules] scores, overwritten with p in the form that the pv kernel of the same table and
  * format wants. Valid tokens are those in [lo, hi), counted from s[0]; all others get p = 0.
- * v_runs: the granules' V (int8 reads its scales; others ignore it).
+ * v_runs: the granules' V (formats with a scale for each token read it; others ignore it).
  * m, l: as in docs/numerics.md section 2; p_scale: one float for the pv kernel. */
 typedef void mqa_softmax_fn(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
                             float *l, float *p_scale);

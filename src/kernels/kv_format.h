@@ -7,6 +7,7 @@
 #ifndef MQA_KERNELS_KV_FORMAT_H
 #define MQA_KERNELS_KV_FORMAT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "kernels/constants.h"
@@ -26,6 +27,8 @@ static const mqa_kv_format mqa_kv_formats[MQA_KV_TYPES] = {
     [MQA_KV_BF16] = {.per_cell = 2},
     [MQA_KV_INT8] = {.per_cell = 4, .scale_bytes = 4},
     [MQA_KV_F16] = {.per_cell = 2},
+    [MQA_KV_FP8_E4M3] = {.per_cell = 4, .scale_bytes = 4},
+    [MQA_KV_FP8_E5M2] = {.per_cell = 4, .scale_bytes = 4},
 };
 
 /* X(type, suffix of its functions) for the formats whose values are widened to f32, exactly: all but int8,
@@ -33,7 +36,15 @@ static const mqa_kv_format mqa_kv_formats[MQA_KV_TYPES] = {
 #define MQA_FLOAT_FORMATS(X)                                                                                 \
     X(MQA_KV_F32, f32)                                                                                       \
     X(MQA_KV_BF16, bf16)                                                                                     \
-    X(MQA_KV_F16, f16)
+    X(MQA_KV_F16, f16)                                                                                       \
+    X(MQA_KV_FP8_E4M3, fp8_e4m3)                                                                             \
+    X(MQA_KV_FP8_E5M2, fp8_e5m2)
+
+/* The header is one f32 for each token. */
+static inline bool mqa_kv_has_token_scale(mqa_kv_type type)
+{
+    return mqa_kv_formats[type].scale_bytes == sizeof(float);
+}
 
 /* Lines of scales before a run's cells; a line has one for each of the 64 tokens. */
 static inline int mqa_kv_scale_lines(mqa_kv_type type, int d)

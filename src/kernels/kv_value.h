@@ -32,7 +32,7 @@ static inline size_t mqa_kv_place(int is_v, mqa_kv_type type, int d, int token, 
     return is_v ? mqa_v_place(type, d, token, i) : mqa_k_place(type, d, token, i);
 }
 
-/* Value i of a token as f32, exactly; of int8 without the token's scale. */
+/* Value i of a token as f32, exactly; without the token's scale, if the format has one. */
 static inline float mqa_kv_value(int is_v, mqa_kv_type type, const void *run, int d, int token, int i)
 {
     const uint8_t *cells = (const uint8_t *)run + mqa_kv_header_bytes(type, d);
@@ -46,6 +46,10 @@ static inline float mqa_kv_value(int is_v, mqa_kv_type type, const void *run, in
         return (float)(is_v ? (int8_t)cells[at] : (int)cells[at] - 128);
     case MQA_KV_F16:
         return mqa_f16_to_f32(((const uint16_t *)cells)[at]);
+    case MQA_KV_FP8_E4M3:
+        return mqa_e4m3_to_f32(cells[at]);
+    case MQA_KV_FP8_E5M2:
+        return mqa_e5m2_to_f32(cells[at]);
     }
     return 0.0f;
 }
@@ -53,7 +57,7 @@ static inline float mqa_kv_value(int is_v, mqa_kv_type type, const void *run, in
 /* The scale of a whole token: 1 where the format has none. */
 static inline float mqa_kv_token_scale(mqa_kv_type type, const void *run, int token)
 {
-    return type == MQA_KV_INT8 ? ((const float *)run)[token] : 1.0f;
+    return mqa_kv_has_token_scale(type) ? ((const float *)run)[token] : 1.0f;
 }
 
 #endif

@@ -44,6 +44,12 @@ static bool stays_finite(mqa_kv_type type, float a)
     return isfinite(a);
 }
 
+/* What the largest value of a token becomes: the largest there is. */
+static float top_of(mqa_kv_type type)
+{
+    return type == MQA_KV_INT8 ? 127.0f : type == MQA_KV_FP8_E4M3 ? 448.0f : 57344.0f;
+}
+
 /* Sets a token's scale and returns what its values are multiplied by: the largest, a, becomes top. A
  * subnormal a would make that infinite: such a vector is kept as zero. */
 static float set_token_scale(void *run, int token, float a, float top)
@@ -69,6 +75,12 @@ static inline void put(int is_v, mqa_kv_type type, uint8_t *cells, size_t at, fl
     case MQA_KV_F16:
         ((uint16_t *)cells)[at] = mqa_f32_to_f16(x);
         break;
+    case MQA_KV_FP8_E4M3:
+        cells[at] = mqa_f32_to_e4m3(x);
+        break;
+    case MQA_KV_FP8_E5M2:
+        cells[at] = mqa_f32_to_e5m2(x);
+        break;
     }
 }
 
@@ -77,7 +89,7 @@ static inline int pack_as(int is_v, mqa_kv_type type, void *run, int d, int toke
     const float a = largest(x, d);
     if (!stays_finite(type, a)) return 0;
     uint8_t *cells = (uint8_t *)run + mqa_kv_header_bytes(type, d);
-    const float inv = type == MQA_KV_INT8 ? set_token_scale(run, token, a, 127.0f) : 1.0f;
+    const float inv = mqa_kv_has_token_scale(type) ? set_token_scale(run, token, a, top_of(type)) : 1.0f;
     for (int i = 0; i < MQA_PAD(d); i++)
         put(is_v, type, cells, mqa_kv_place(is_v, type, d, token, i), i < d ? x[i] * inv : 0.0f);
     return 1;

@@ -26,8 +26,8 @@ static float exp32(float x)
 
 /* Section 3: what a format keeps of a vector. */
 typedef struct kept {
-    float scale;    /* int8 */
-    float x[MAX_D]; /* the values; int8: whole numbers */
+    float scale;    /* int8 and fp8 */
+    float x[MAX_D]; /* the values before they are scaled */
 } kept;
 
 /* x in `bits` of significand, ties to even, where the least normal number is 2^least. */
@@ -41,14 +41,21 @@ static float rounded(float x, int bits, int least)
 
 static void keep(mqa_kv_type type, const float *x, int d, kept *out)
 {
+    const float top = type == MQA_KV_INT8       ? 127
+                      : type == MQA_KV_FP8_E4M3 ? 448
+                      : type == MQA_KV_FP8_E5M2 ? 57344
+                                                : 0;
     float a = 0;
     for (int i = 0; i < d; i++) a = fabsf(x[i]) > a ? fabsf(x[i]) : a;
-    out->scale = a / 127;
+    const float inv = top > 0 && a > 0 ? top / a : 0;
+    out->scale = top > 0 ? a / top : 1;
     for (int i = 0; i < d; i++) {
         if (type == MQA_KV_F32) out->x[i] = x[i];
-        if (type == MQA_KV_INT8) out->x[i] = a > 0 ? rintf(x[i] * (127 / a)) : 0;
+        if (type == MQA_KV_INT8) out->x[i] = rintf(x[i] * inv);
         if (type == MQA_KV_BF16) out->x[i] = rounded(x[i], 8, -126);
         if (type == MQA_KV_F16) out->x[i] = rounded(x[i], 11, -14);
+        if (type == MQA_KV_FP8_E4M3) out->x[i] = rounded(x[i] * inv, 4, -6);
+        if (type == MQA_KV_FP8_E5M2) out->x[i] = rounded(x[i] * inv, 3, -14);
     }
 }
 
@@ -57,7 +64,7 @@ static float score(mqa_kv_type type, const float *q, const kept *k, int d)
     float x = 0;
     if (type != MQA_KV_INT8) {
         for (int i = 0; i < d; i++) x = fmaf(q[i], k->x[i], x);
-        return x;
+        return x * k->scale;
     }
     float a = 0;
     for (int i = 0; i < d; i++) a = fabsf(q[i]) > a ? fabsf(q[i]) : a;
@@ -110,7 +117,8 @@ static void span_state(const row_of *r, int64_t lo, int64_t hi, state *out)
     if (s->v_type != MQA_KV_INT8) {
         for (int64_t t = lo; t < hi; t++)
             for (int c = 0; c < s->d_v; c++)
-                out->o[c] = fmaf(p[t % MQA_SPAN], r->v[t * s->n_kv_heads + r->kv].x[c], out->o[c]);
+                out->o[c] = fmaf(p[t % MQA_SPAN] * r->v[t * s->n_kv_heads + r->kv].scale,
+                                 r->v[t * s->n_kv_heads + r->kv].x[c], out->o[c]);
     } else {
         for (int64_t t = lo; t < hi; t++) {
             p[t % MQA_SPAN] *= r->v[t * s->n_kv_heads + r->kv].scale;

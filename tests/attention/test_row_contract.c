@@ -20,11 +20,10 @@
 
 static uint64_t seed_of_run;
 
-static const mqa_kv_type formats[][2] = {{MQA_KV_F32, MQA_KV_F32},
-                                         {MQA_KV_BF16, MQA_KV_BF16},
-                                         {MQA_KV_INT8, MQA_KV_INT8},
-                                         {MQA_KV_BF16, MQA_KV_INT8},
-                                         {MQA_KV_F16, MQA_KV_F16}};
+static const mqa_kv_type formats[][2] = {{MQA_KV_F32, MQA_KV_F32},      {MQA_KV_BF16, MQA_KV_BF16},
+                                         {MQA_KV_INT8, MQA_KV_INT8},    {MQA_KV_BF16, MQA_KV_INT8},
+                                         {MQA_KV_F16, MQA_KV_FP8_E4M3}, {MQA_KV_FP8_E4M3, MQA_KV_FP8_E5M2},
+                                         {MQA_KV_FP8_E5M2, MQA_KV_F16}};
 enum { N_FORMATS = sizeof formats / sizeof formats[0] };
 
 /* Three spans with every token asking, in blocks of many tokens; more than a group of spans; a window. */

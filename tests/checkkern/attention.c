@@ -12,7 +12,7 @@
 #include "kernels/reference/reference.h"
 
 enum { MAX_GRANULES = 8 };
-static const char *const type_names[MQA_KV_TYPES] = {"f32", "bf16", "int8", "f16"};
+static const char *const type_names[MQA_KV_TYPES] = {"f32", "bf16", "int8", "f16", "fp8_e4m3", "fp8_e5m2"};
 
 typedef struct shape {
     int rows, d, n_granules, tokens; /* tokens: written ones; the rest of the granules is zero */
@@ -277,7 +277,7 @@ void bench_attention(void)
             b.p = ck_buffer(s_bytes, 64);
             b.o = ck_buffer(sizeof(float) * (size_t)s.rows * MQA_PAD(s.d), 64);
             if (!b.a->pack_q[type](x.q, s.rows, s.d, 0.125f, b.q_block)) ck_fail("pack_q refused");
-            printf("  %-5s rows %2d:", type_names[type], s.rows);
+            printf("  %-8s rows %2d:", type_names[type], s.rows);
             for (b.stage = 0; b.stage < 3; b.stage++) {
                 const double values = (double)s.rows * s.tokens * (b.stage == 1 ? 1 : 2 * s.d);
                 printf("  %s %7.2f",

@@ -59,7 +59,7 @@ static inline void scores_float(mqa_kv_type type, const void *q_block, int rows,
             float x = 0.0f;
             for (int i = 0; i < MQA_PAD(d); i++)
                 x = fmaf(q[i], mqa_kv_value(0, type, run, d, t % MQA_GRANULE, i), x);
-            s[(size_t)r * s_stride + (size_t)t] = x;
+            s[(size_t)r * s_stride + (size_t)t] = x * mqa_kv_token_scale(type, run, t % MQA_GRANULE);
         }
     }
 }
@@ -122,16 +122,30 @@ void mqa_softmax_float_reference(float *s, int n_granules, int lo, int hi, const
     *l = tree_sum(sum);
 }
 
+/* p times V's scales; returns the largest. */
+static float scale_p(float *s, int n_granules, const void *const *v_runs)
+{
+    float largest = 0.0f;
+    for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
+        s[t] *= ((const float *)v_runs[t / MQA_GRANULE])[t % MQA_GRANULE];
+        if (s[t] > largest) largest = s[t];
+    }
+    return largest;
+}
+
+static void softmax_scaled(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
+                           float *l, float *p_scale)
+{
+    mqa_softmax_float_reference(s, n_granules, lo, hi, v_runs, m, l, p_scale);
+    scale_p(s, n_granules, v_runs);
+}
+
 /* p becomes u_t = 256 high + low, kept as two s16 in the place of each float. */
 static void softmax_int8(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
                          float *l, float *p_scale)
 {
     mqa_softmax_float_reference(s, n_granules, lo, hi, v_runs, m, l, p_scale);
-    float largest = 0.0f;
-    for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
-        s[t] *= mqa_kv_token_scale(MQA_KV_INT8, v_runs[t / MQA_GRANULE], t % MQA_GRANULE);
-        if (s[t] > largest) largest = s[t];
-    }
+    float largest = scale_p(s, n_granules, v_runs);
     float inv = largest > 0.0f ? 65535.0f / largest : 0.0f;
     if (!isfinite(inv)) largest = inv = 0.0f;
     *p_scale = largest / 65535.0f;
@@ -213,7 +227,7 @@ void mqa_attention_reference(mqa_kernels *k)
 #define FILL(TYPE, SUFFIX)                                                                                   \
     a.pack_q[TYPE] = pack_q_f32;                                                                             \
     a.scores[TYPE] = scores_##SUFFIX;                                                                        \
-    a.softmax[TYPE] = mqa_softmax_float_reference;                                                           \
+    a.softmax[TYPE] = mqa_kv_has_token_scale(TYPE) ? softmax_scaled : mqa_softmax_float_reference;           \
     a.pv[TYPE] = pv_##SUFFIX;
     MQA_FLOAT_FORMATS(FILL)
 #undef FILL

@@ -68,7 +68,7 @@ V16_INLINE vf widen_float(vi cells, int j, int bits, int exponent_bits)
                   vf_set1(exponent_bits == 5 ? 0x1p112f : 0x1p120f));
 }
 
-/* Value j of each of sixteen cells, as f32: exact. */
+/* Value j of each of sixteen cells, as f32: exact. A scale of the token is left to others. */
 V16_INLINE vf widen(mqa_kv_type type, vi cells, int j)
 {
     switch (type) {
@@ -76,6 +76,10 @@ V16_INLINE vf widen(mqa_kv_type type, vi cells, int j)
         return j == 0 ? vf_bf16_first(cells) : vf_bf16_second(cells);
     case MQA_KV_F16:
         return widen_float(cells, j, 16, 5);
+    case MQA_KV_FP8_E4M3:
+        return widen_float(cells, j, 8, 4);
+    case MQA_KV_FP8_E5M2:
+        return widen_float(cells, j, 8, 5);
     default:
         return vf_from_bits(cells);
     }
@@ -89,7 +93,8 @@ V16_INLINE int round_of(mqa_kv_type type)
 }
 
 V16_INLINE void scores_block(mqa_kv_type type, int rows, int tiles, const float *q, size_t q_stride, int d,
-                             const uint8_t *k, size_t tile_bytes, float *s, size_t s_stride)
+                             const uint8_t *k, size_t tile_bytes, const float *k_scale, float *s,
+                             size_t s_stride)
 {
     const int per = mqa_kv_formats[type].per_cell, step = round_of(type);
     vf acc[MAX_BLOCK_ROWS][4];
@@ -108,7 +113,11 @@ V16_INLINE void scores_block(mqa_kv_type type, int rows, int tiles, const float 
         }
     }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++)
-        vf_store(s + (size_t)r * s_stride + t * MQA_TILE, acc[r][t]);
+    {
+        vf x = acc[r][t];
+        if (mqa_kv_has_token_scale(type)) x = vf_mul(x, vf_load(k_scale + t * MQA_TILE));
+        vf_store(s + (size_t)r * s_stride + t * MQA_TILE, x);
+    }
 }
 
 V16_INLINE void scores_float(mqa_kv_type type, const void *q_block, int rows, int d,
@@ -117,15 +126,16 @@ V16_INLINE void scores_float(mqa_kv_type type, const void *q_block, int rows, in
     const int d_pad = MQA_PAD(d);
     const size_t tile_bytes = mqa_k_tile_bytes(type, d), q_stride = MQA_Q_ROW_BYTES(d) / sizeof(float);
     for (int g = 0; g < n_granules; g++) {
-        const uint8_t *k = (const uint8_t *)k_runs[g] + mqa_kv_header_bytes(type, d);
+        const float *k_scale = k_runs[g]; /* if there are any */
+        const uint8_t *k = (const uint8_t *)k_scale + mqa_kv_header_bytes(type, d);
         for (int r = 0, now; r < rows; r += now) {
             now = next_rows(rows - r, ATTENTION_MOST_ROWS(type));
             const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
             float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
 #define SCORES(R, T)                                                                                         \
     for (int t = 0; t < MQA_GRANULE / MQA_TILE; t += (T))                                                    \
-    scores_block(type, R, T, q, q_stride, d_pad, k + (size_t)t * tile_bytes, tile_bytes, to + t * MQA_TILE,  \
-                 s_stride)
+    scores_block(type, R, T, q, q_stride, d_pad, k + (size_t)t * tile_bytes, tile_bytes,                     \
+                 k_scale + t * MQA_TILE, to + t * MQA_TILE, s_stride)
             BY_ROWS(now, SCORES, ATTENTION_VECTORS)
 #undef SCORES
         }
@@ -209,19 +219,32 @@ static void softmax_float(float *s, int n_granules, int lo, int hi, const void *
     *p_scale = 1.0f;
 }
 
-static void softmax_int8(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
-                         float *l, float *p_scale)
+/* p times V's scales; returns the largest. */
+V16_INLINE float scale_p(float *s, int n_granules, const void *const *v_runs)
 {
-    const int n = MQA_GRANULE * n_granules;
-    softmax_float(s, n_granules, lo, hi, v_runs, m, l, p_scale);
     vf top = vf_zero();
-    for (int t = 0; t < n; t += MQA_TILE) {
+    for (int t = 0; t < MQA_GRANULE * n_granules; t += MQA_TILE) {
         const float *v_scale = (const float *)v_runs[t / MQA_GRANULE] + t % MQA_GRANULE;
         const vf w = vf_mul(vf_load(s + t), vf_load(v_scale));
         vf_store(s + t, w);
         top = vf_max(w, top);
     }
-    float largest = vf_tree_max(top);
+    return vf_tree_max(top);
+}
+
+static void softmax_scaled(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
+                           float *l, float *p_scale)
+{
+    softmax_float(s, n_granules, lo, hi, v_runs, m, l, p_scale);
+    scale_p(s, n_granules, v_runs);
+}
+
+static void softmax_int8(float *s, int n_granules, int lo, int hi, const void *const *v_runs, float *m,
+                         float *l, float *p_scale)
+{
+    const int n = MQA_GRANULE * n_granules;
+    softmax_float(s, n_granules, lo, hi, v_runs, m, l, p_scale);
+    float largest = scale_p(s, n_granules, v_runs);
     float inv = largest > 0.0f ? 65535.0f / largest : 0.0f;
     if (!isfinite(inv)) largest = inv = 0.0f;
     *p_scale = largest / 65535.0f;
@@ -354,7 +377,7 @@ void ATTENTION_FILL(mqa_kernels *k)
         mqa_attention_kernels *a = &k->attention[numerics];
 #define FILL(TYPE, SUFFIX)                                                                                   \
     a->scores[TYPE] = scores_##SUFFIX;                                                                       \
-    a->softmax[TYPE] = softmax_float;                                                                        \
+    a->softmax[TYPE] = mqa_kv_has_token_scale(TYPE) ? softmax_scaled : softmax_float;                        \
     a->pv[TYPE] = pv_##SUFFIX;
         MQA_FLOAT_FORMATS(FILL)
 #undef FILL
