@@ -9,8 +9,11 @@
  *      int8  f32 scale[64], then            int8  f32 scale[64], then
  *            four tiles [d/4][16][4] u8           [16][d_v][4] s8
  *      fp8   the same, its own bytes        fp8   the same
+ *      int4  bf16 scale[d/32][64], then     int4  bf16 scale[d_v/32][64], then
+ *            four tiles [d/8][16][8] s4           [8][d_v][8] s4
  *
- * int8 K is biased: stored = value + 128. Unwritten tokens are all zero bytes, scales too.
+ * int8 K is biased: stored = value + 128. Of two s4 in a byte the first has the low bits; d/32 is rounded up.
+ * Unwritten tokens are all zero bits, scales too.
  *
  * All pointers are 64-byte aligned; rows is 1 .. MQA_MAX_ROWS. Kernels touch no memory beyond what is
  * named here, keep no state, allocate nothing, and may be called from any thread.
@@ -34,7 +37,7 @@ size_t mqa_k_run_bytes(mqa_kv_type type, int d);
 size_t mqa_v_run_bytes(mqa_kv_type type, int d_v);
 
 /* Packs one token (0 .. 63 of its granule) of one head; x: d values. Returns 0, and leaves the run as it
- * was, if a value isn't finite or doesn't stay so when rounded (bf16, f16). One implementation for all
+ * was, if a value isn't finite or doesn't stay so when rounded (bf16, f16, int4). One implementation for all
  * instruction sets (pack.c). */
 int mqa_pack_k(mqa_kv_type type, void *run, int d, int token, const float *x);
 int mqa_pack_v(mqa_kv_type type, void *run, int d_v, int token, const float *x);

@@ -50,6 +50,12 @@ static inline float mqa_kv_value(int is_v, mqa_kv_type type, const void *run, in
         return mqa_e4m3_to_f32(cells[at]);
     case MQA_KV_FP8_E5M2:
         return mqa_e5m2_to_f32(cells[at]);
+    case MQA_KV_INT4: {
+        const int nibble = cells[at / 2] >> at % 2 * 4 & 15;
+        const int line = i / mqa_kv_formats[MQA_KV_INT4].scale_values;
+        return (float)((nibble ^ 8) - 8) *
+               mqa_bf16_to_f32(((const uint16_t *)run)[line * MQA_GRANULE + token]);
+    }
     }
     return 0.0f;
 }

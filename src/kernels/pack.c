@@ -39,7 +39,7 @@ static float largest(const float *x, int n)
 /* Whether values as large as a, which is finite or isn't itself, stay finite when they are rounded. */
 static bool stays_finite(mqa_kv_type type, float a)
 {
-    if (type == MQA_KV_BF16) return isfinite(mqa_bf16_to_f32(mqa_f32_to_bf16(a)));
+    if (type == MQA_KV_BF16 || type == MQA_KV_INT4) return isfinite(mqa_bf16_to_f32(mqa_f32_to_bf16(a)));
     if (type == MQA_KV_F16) return isfinite(mqa_f16_to_f32(mqa_f32_to_f16(a)));
     return isfinite(a);
 }
@@ -58,6 +58,20 @@ static float set_token_scale(void *run, int token, float a, float top)
     const bool keep = isfinite(inv);
     ((float *)run)[token] = keep ? a / top : 0.0f;
     return keep ? inv : 0.0f;
+}
+
+/* Sets a scale of int4 and returns what its n values are multiplied by: the first of the largest becomes -8,
+ * the number that has no counterpart. */
+static float set_group_scale(uint16_t *scale, const float *x, int n)
+{
+    float m = 0.0f;
+    for (int i = 0; i < n; i++)
+        if (fabsf(x[i]) > fabsf(m)) m = x[i];
+    *scale = mqa_f32_to_bf16(m / -8.0f);
+    const float inv = 1.0f / mqa_bf16_to_f32(*scale);
+    if (isfinite(inv)) return inv;
+    *scale = 0; /* nothing, or subnormal */
+    return 0.0f;
 }
 
 static inline void put(int is_v, mqa_kv_type type, uint8_t *cells, size_t at, float x)
@@ -81,6 +95,11 @@ static inline void put(int is_v, mqa_kv_type type, uint8_t *cells, size_t at, fl
     case MQA_KV_FP8_E5M2:
         cells[at] = mqa_f32_to_e5m2(x);
         break;
+    case MQA_KV_INT4: {
+        const int shift = at % 2 * 4, q = (int)fmaxf(fminf(rintf(x), 7.0f), -8.0f);
+        cells[at / 2] = (uint8_t)((cells[at / 2] & 0xf0 >> shift) | (q & 15) << shift);
+        break;
+    }
     }
 }
 
@@ -89,9 +108,15 @@ static inline int pack_as(int is_v, mqa_kv_type type, void *run, int d, int toke
     const float a = largest(x, d);
     if (!stays_finite(type, a)) return 0;
     uint8_t *cells = (uint8_t *)run + mqa_kv_header_bytes(type, d);
-    const float inv = mqa_kv_has_token_scale(type) ? set_token_scale(run, token, a, top_of(type)) : 1.0f;
-    for (int i = 0; i < MQA_PAD(d); i++)
+    const int group = mqa_kv_formats[type].scale_values;
+    float inv = 1.0f;
+    if (mqa_kv_has_token_scale(type)) inv = set_token_scale(run, token, a, top_of(type));
+    for (int i = 0; i < MQA_PAD(d); i++) {
+        if (group && i % group == 0)
+            inv = set_group_scale((uint16_t *)run + i / group * MQA_GRANULE + token, x + i,
+                                  d - i < group ? d - i : group);
         put(is_v, type, cells, mqa_kv_place(is_v, type, d, token, i), i < d ? x[i] * inv : 0.0f);
+    }
     return 1;
 }
 

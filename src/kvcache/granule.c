@@ -10,7 +10,7 @@
 static unsigned char *clear_scales(mqa_kv_type type, unsigned char *run, int d, int from, int to)
 {
     const size_t size = (size_t)mqa_kv_formats[type].scale_bytes;
-    for (int line = 0; line < mqa_kv_scale_lines(type, d); line++, run += MQA_GRANULE * size)
+    for (int line = 0; line < mqa_kv_scale_lines(type, d); line++, run += mqa_kv_line_bytes(type))
         memset(run + (size_t)from * size, 0, (size_t)(to - from) * size);
     return run;
 }

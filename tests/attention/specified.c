@@ -39,6 +39,18 @@ static float rounded(float x, int bits, int least)
     return ldexpf(rintf(ldexpf(x, -last)), last);
 }
 
+/* One scale's values of int4: whole numbers times bf16, which f32 holds. */
+static void keep_int4(const float *x, int n, float *out)
+{
+    float m = 0;
+    for (int i = 0; i < n; i++) m = fabsf(x[i]) > fabsf(m) ? x[i] : m;
+    const float scale = rounded(m / -8, 8, -126), inv = m != 0 ? 1 / scale : 0;
+    for (int i = 0; i < n; i++) {
+        const float q = rintf(x[i] * inv);
+        out[i] = (q > 7 ? 7 : q < -8 ? -8 : q) * scale;
+    }
+}
+
 static void keep(mqa_kv_type type, const float *x, int d, kept *out)
 {
     const float top = type == MQA_KV_INT8       ? 127
@@ -54,6 +66,7 @@ static void keep(mqa_kv_type type, const float *x, int d, kept *out)
         if (type == MQA_KV_INT8) out->x[i] = rintf(x[i] * inv);
         if (type == MQA_KV_BF16) out->x[i] = rounded(x[i], 8, -126);
         if (type == MQA_KV_F16) out->x[i] = rounded(x[i], 11, -14);
+        if (type == MQA_KV_INT4 && i % 32 == 0) keep_int4(x + i, d - i < 32 ? d - i : 32, out->x + i);
         if (type == MQA_KV_FP8_E4M3) out->x[i] = rounded(x[i] * inv, 4, -6);
         if (type == MQA_KV_FP8_E5M2) out->x[i] = rounded(x[i] * inv, 3, -14);
     }

@@ -124,7 +124,8 @@ static shares shares_of(mqa_kv_type type, int exact_bf16)
     static const shares table[MQA_KV_TYPES] = {
         [MQA_KV_F32] = {1e-12, 1e-12},      [MQA_KV_BF16] = {4.6e-6, 3.4e-6},
         [MQA_KV_INT8] = {4.8e-5, 4.2e-5},   [MQA_KV_F16] = {7e-8, 5.2e-8},
-        [MQA_KV_FP8_E4M3] = {9e-4, 7.5e-4}, [MQA_KV_FP8_E5M2] = {3.6e-3, 3e-3}};
+        [MQA_KV_FP8_E4M3] = {9e-4, 7.5e-4}, [MQA_KV_FP8_E5M2] = {3.6e-3, 3e-3},
+        [MQA_KV_INT4] = {9.6e-3, 8.9e-3}};
     return type == MQA_KV_BF16 && !exact_bf16 ? (shares){8.4e-6, 5.8e-6} : table[type];
 }
 

@@ -12,7 +12,8 @@
 #include "kernels/reference/reference.h"
 
 enum { MAX_GRANULES = 8 };
-static const char *const type_names[MQA_KV_TYPES] = {"f32", "bf16", "int8", "f16", "fp8_e4m3", "fp8_e5m2"};
+static const char *const type_names[MQA_KV_TYPES] = {"f32",      "bf16",     "int8", "f16",
+                                                     "fp8_e4m3", "fp8_e5m2", "int4"};
 
 typedef struct shape {
     int rows, d, n_granules, tokens; /* tokens: written ones; the rest of the granules is zero */

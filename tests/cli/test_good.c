@@ -77,7 +77,7 @@ static void help_and_version(void **state)
 static void bench_attention(void **state)
 {
     (void)state;
-    static const char *const types[] = {"f32", "bf16", "int8", "f16", "fp8_e4m3", "fp8_e5m2"};
+    static const char *const types[] = {"f32", "bf16", "int8", "f16", "fp8_e4m3", "fp8_e5m2", "int4"};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         drive_result r =
             good(ARGS("bench", "attention", "--heads", "8", "--head-dim", "64", "--context", "300",

@@ -130,7 +130,8 @@ static bool is_hashed(int k, int v)
 
 static void check_table(const char *what, const mqa_attention_kernels *a)
 {
-    static const char *const names[MQA_KV_TYPES] = {"f32", "bf16", "int8", "f16", "fp8_e4m3", "fp8_e5m2"};
+    static const char *const names[MQA_KV_TYPES] = {"f32",      "bf16",     "int8", "f16",
+                                                    "fp8_e4m3", "fp8_e5m2", "int4"};
     for (int k = 0; k < MQA_KV_TYPES; k++)
         for (int v = 0; v < MQA_KV_TYPES; v++)
             for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {

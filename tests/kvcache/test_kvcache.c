@@ -81,6 +81,8 @@ static void names(void **state)
     }
     assert_int_equal(mqa_kv_type_parse("q8_0", &type, &err), MQA_OK);
     assert_int_equal(type, MQA_KV_INT8);
+    assert_int_equal(mqa_kv_type_parse("q4_0", &type, &err), MQA_OK);
+    assert_int_equal(type, MQA_KV_INT4);
     assert_int_equal(mqa_kv_type_parse("f64", &type, &err), MQA_ERR_INVALID_ARGUMENT);
     assert_non_null(strstr(err.message, "'f64'"));
     assert_int_equal(mqa_kv_type_parse(NULL, &type, NULL), MQA_ERR_INVALID_ARGUMENT);
@@ -351,9 +353,10 @@ static void too_large(void **state)
     static const struct {
         mqa_kv_type type;
         float good, bad;
-    } edges[] = {{MQA_KV_F32, 0x1.fffffep127f, INFINITY},  {MQA_KV_BF16, 0x1.fefffep127f, 0x1.ffp127f},
-                 {MQA_KV_INT8, 0x1.fffffep127f, INFINITY}, {MQA_KV_F16, 0x1.ffdffep15f, -0x1.ffep15f},
-                 {MQA_KV_FP8_E4M3, 0x1.fffffep127f, NAN},  {MQA_KV_FP8_E5M2, 0x1.fffffep127f, -INFINITY}};
+    } edges[] = {{MQA_KV_F32, 0x1.fffffep127f, INFINITY},      {MQA_KV_BF16, 0x1.fefffep127f, 0x1.ffp127f},
+                 {MQA_KV_INT8, 0x1.fffffep127f, INFINITY},     {MQA_KV_F16, 0x1.ffdffep15f, -0x1.ffep15f},
+                 {MQA_KV_FP8_E4M3, 0x1.fffffep127f, NAN},      {MQA_KV_FP8_E5M2, 0x1.fffffep127f, -INFINITY},
+                 {MQA_KV_INT4, -0x1.fefffep127f, -0x1.ffp127f}};
     assert_int_equal(sizeof edges / sizeof edges[0], MQA_KV_TYPES);
     for (size_t i = 0; i < MQA_KV_TYPES; i++)
         for (int is_v = 0; is_v < 2; is_v++) {

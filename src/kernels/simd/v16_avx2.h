@@ -247,6 +247,13 @@ V16_INLINE vf vf_bf16_second(vi pairs)
     return (vf){_mm256_castsi256_ps(_mm256_and_si256(pairs.a, high)),
                 _mm256_castsi256_ps(_mm256_and_si256(pairs.b, high))};
 }
+/* Sixteen bf16 or f16 in a row, widened. */
+V16_INLINE vf vf_load_bf16(const void *p)
+{
+    const __m128i *x = (const __m128i *)p;
+    return (vf){_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(x)), 16)),
+                _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(x + 1)), 16))};
+}
 V16_INLINE vf vf_load_f16(const void *p)
 {
     return (vf){_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),

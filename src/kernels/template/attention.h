@@ -13,6 +13,7 @@
  */
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "kernels/q_row.h"
 #include "kernels/reference/reference.h"
@@ -68,7 +69,7 @@ V16_INLINE vf widen_float(vi cells, int j, int bits, int exponent_bits)
                   vf_set1(exponent_bits == 5 ? 0x1p112f : 0x1p120f));
 }
 
-/* Value j of each of sixteen cells, as f32: exact. A scale of the token is left to others. */
+/* Value j of each of sixteen cells, as f32: exact. Scales are left to others. */
 V16_INLINE vf widen(mqa_kv_type type, vi cells, int j)
 {
     switch (type) {
@@ -80,9 +81,25 @@ V16_INLINE vf widen(mqa_kv_type type, vi cells, int j)
         return widen_float(cells, j, 8, 4);
     case MQA_KV_FP8_E5M2:
         return widen_float(cells, j, 8, 5);
+    case MQA_KV_INT4:
+        return vf_from_vi(vi_sra(vi_sll(cells, 28 - 4 * j), 28));
     default:
         return vf_from_bits(cells);
     }
+}
+
+/* Whether values take a scale when they are widened: int4's. A product of 4 bits with 8, so exact. */
+V16_INLINE bool has_group_scales(mqa_kv_type type)
+{
+    return mqa_kv_formats[type].scale_values > 0;
+}
+
+/* Token j of eight in all lanes: its scale of a group of columns. */
+V16_INLINE vf v_scale(const uint8_t *scales, int j)
+{
+    int32_t pair;
+    memcpy(&pair, scales + j / 2 * 4, sizeof pair);
+    return widen(MQA_KV_BF16, vi_set1(pair), j % 2);
 }
 
 /* Values of d (or tokens) that one round of a block's loop takes: a cell, but at least two. */
@@ -92,19 +109,27 @@ V16_INLINE int round_of(mqa_kv_type type)
     return per > 2 ? per : 2;
 }
 
+/* scales: the header from the block's first token on. */
 V16_INLINE void scores_block(mqa_kv_type type, int rows, int tiles, const float *q, size_t q_stride, int d,
-                             const uint8_t *k, size_t tile_bytes, const float *k_scale, float *s,
+                             const uint8_t *k, size_t tile_bytes, const uint8_t *scales, float *s,
                              size_t s_stride)
 {
     const int per = mqa_kv_formats[type].per_cell, step = round_of(type);
     vf acc[MAX_BLOCK_ROWS][4];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_zero();
     for (int i = 0; i < d; i += step, k += step / per * MQA_CELL_ROW) {
+        vf scale[4];
+        if (has_group_scales(type))
+            UNROLL for (int t = 0; t < tiles; t++) scale[t] =
+                vf_load_bf16(scales + mqa_kv_line_of(type, i) + t * MQA_TILE * 2);
         UNROLL for (int j = 0; j < step; j++)
         {
             vf x[4];
-            UNROLL for (int t = 0; t < tiles; t++) x[t] =
-                widen(type, vi_load(k + (size_t)t * tile_bytes + j / per * MQA_CELL_ROW), j % per);
+            UNROLL for (int t = 0; t < tiles; t++)
+            {
+                x[t] = widen(type, vi_load(k + (size_t)t * tile_bytes + j / per * MQA_CELL_ROW), j % per);
+                if (has_group_scales(type)) x[t] = vf_mul(x[t], scale[t]);
+            }
             UNROLL for (int r = 0; r < rows; r++)
             {
                 const vf y = vf_set1(q[(size_t)r * q_stride + (size_t)(i + j)]);
@@ -115,7 +140,7 @@ V16_INLINE void scores_block(mqa_kv_type type, int rows, int tiles, const float 
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++)
     {
         vf x = acc[r][t];
-        if (mqa_kv_has_token_scale(type)) x = vf_mul(x, vf_load(k_scale + t * MQA_TILE));
+        if (mqa_kv_has_token_scale(type)) x = vf_mul(x, vf_load((const float *)scales + t * MQA_TILE));
         vf_store(s + (size_t)r * s_stride + t * MQA_TILE, x);
     }
 }
@@ -125,9 +150,9 @@ V16_INLINE void scores_float(mqa_kv_type type, const void *q_block, int rows, in
 {
     const int d_pad = MQA_PAD(d);
     const size_t tile_bytes = mqa_k_tile_bytes(type, d), q_stride = MQA_Q_ROW_BYTES(d) / sizeof(float);
+    const int scales_step = MQA_TILE * mqa_kv_formats[type].scale_bytes;
     for (int g = 0; g < n_granules; g++) {
-        const float *k_scale = k_runs[g]; /* if there are any */
-        const uint8_t *k = (const uint8_t *)k_scale + mqa_kv_header_bytes(type, d);
+        const uint8_t *scales = k_runs[g], *k = scales + mqa_kv_header_bytes(type, d);
         for (int r = 0, now; r < rows; r += now) {
             now = next_rows(rows - r, ATTENTION_MOST_ROWS(type));
             const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
@@ -135,7 +160,7 @@ V16_INLINE void scores_float(mqa_kv_type type, const void *q_block, int rows, in
 #define SCORES(R, T)                                                                                         \
     for (int t = 0; t < MQA_GRANULE / MQA_TILE; t += (T))                                                    \
     scores_block(type, R, T, q, q_stride, d_pad, k + (size_t)t * tile_bytes, tile_bytes,                     \
-                 k_scale + t * MQA_TILE, to + t * MQA_TILE, s_stride)
+                 scales + t * scales_step, to + t * MQA_TILE, s_stride)
             BY_ROWS(now, SCORES, ATTENTION_VECTORS)
 #undef SCORES
         }
@@ -256,8 +281,10 @@ static void softmax_int8(float *s, int n_granules, int lo, int hi, const void *c
 
 /* --- P.V ---------------------------------------------------------------------------------------------- */
 
+/* scales: the header from the group of the block's first column on. */
 V16_INLINE void pv_block(mqa_kv_type type, int rows, int vectors, const float *p, size_t p_stride,
-                         const uint8_t *v, size_t d_pad, bool first, bool last, float *o)
+                         const uint8_t *v, const uint8_t *scales, size_t d_pad, bool first, bool last,
+                         float *o)
 {
     const int per = mqa_kv_formats[type].per_cell, step = round_of(type);
     const size_t row_bytes = d_pad * MQA_CELL_BYTES;
@@ -268,8 +295,13 @@ V16_INLINE void pv_block(mqa_kv_type type, int rows, int vectors, const float *p
         UNROLL for (int j = 0; j < step; j++)
         {
             vf x[4];
-            UNROLL for (int c = 0; c < vectors; c++) x[c] =
-                widen(type, vi_load(v + (size_t)(j / per) * row_bytes + (size_t)c * MQA_CELL_ROW), j % per);
+            UNROLL for (int c = 0; c < vectors; c++)
+            {
+                x[c] = widen(type, vi_load(v + (size_t)(j / per) * row_bytes + (size_t)c * MQA_CELL_ROW),
+                             j % per);
+                if (has_group_scales(type))
+                    x[c] = vf_mul(x[c], v_scale(scales + mqa_kv_line_of(type, 16 * c) + 2 * t, j));
+            }
             UNROLL for (int r = 0; r < rows; r++)
             {
                 const vf y = vf_set1(p[(size_t)r * p_stride + (size_t)(t + j)]);
@@ -286,7 +318,7 @@ V16_INLINE void pv_float(mqa_kv_type type, const float *p, size_t p_stride, int 
 {
     const int d_pad = MQA_PAD(d_v);
     for (int g = 0; g < n_granules; g++) {
-        const uint8_t *v = (const uint8_t *)v_runs[g] + mqa_kv_header_bytes(type, d_v);
+        const uint8_t *scales = v_runs[g], *v = scales + mqa_kv_header_bytes(type, d_v);
         const bool first = g == 0, last = g == n_granules - 1;
         for (int r = 0, now; r < rows; r += now) {
             now = next_rows(rows - r, ATTENTION_MOST_ROWS(type));
@@ -295,9 +327,11 @@ V16_INLINE void pv_float(mqa_kv_type type, const float *p, size_t p_stride, int 
             int c = 0;
 #define PV(R, C)                                                                                             \
     for (; c + 16 * (C) <= d_pad; c += 16 * (C))                                                             \
-        pv_block(type, R, C, from, p_stride, v + (size_t)c * 4, (size_t)d_pad, first, last, to + c);         \
+        pv_block(type, R, C, from, p_stride, v + (size_t)c * 4, scales + mqa_kv_line_of(type, c),            \
+                 (size_t)d_pad, first, last, to + c);                                                        \
     for (; c < d_pad; c += 16)                                                                               \
-    pv_block(type, R, 1, from, p_stride, v + (size_t)c * 4, (size_t)d_pad, first, last, to + c)
+    pv_block(type, R, 1, from, p_stride, v + (size_t)c * 4, scales + mqa_kv_line_of(type, c), (size_t)d_pad, \
+             first, last, to + c)
             BY_ROWS(now, PV, ATTENTION_VECTORS)
 #undef PV
         }
