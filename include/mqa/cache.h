@@ -20,11 +20,19 @@ extern "C" {
 #endif
 
 /* How K or V is stored; see docs/numerics.md section 3. K and V may differ. */
-typedef enum mqa_kv_type { MQA_KV_F32 = 0, MQA_KV_BF16 = 1, MQA_KV_INT8 = 2 } mqa_kv_type;
-#define MQA_KV_TYPES 3
+typedef enum mqa_kv_type {
+    MQA_KV_F32 = 0,
+    MQA_KV_BF16 = 1,
+    MQA_KV_INT8 = 2,     /* a scale for each token and head */
+    MQA_KV_F16 = 3,      /* values beyond 65504 are refused */
+    MQA_KV_FP8_E4M3 = 4, /* 3 bits of fraction, and a scale for each token and head */
+    MQA_KV_FP8_E5M2 = 5, /* 2 bits of fraction; the same */
+    MQA_KV_INT4 = 6,     /* a scale for each token, head and 32 values along d: 4.5 bits a value */
+} mqa_kv_type;
+#define MQA_KV_TYPES 7
 
-MQA_API const char *mqa_kv_type_name(mqa_kv_type type); /* "f32", "bf16", "int8" */
-/* Takes those names and llama.cpp's "q8_0" for int8. MQA_ERR_INVALID_ARGUMENT for others. */
+MQA_API const char *mqa_kv_type_name(mqa_kv_type type); /* "f32", "bf16", "fp8_e4m3", … */
+/* Takes those names, and llama.cpp's "q8_0" for int8, "q4_0" for int4. Else MQA_ERR_INVALID_ARGUMENT. */
 MQA_API mqa_status mqa_kv_type_parse(const char *name, mqa_kv_type *out, mqa_error *err);
 
 typedef struct mqa_cache mqa_cache;

@@ -121,7 +121,7 @@ static int take_value(const cli_option *option, const char *text)
     case CLI_KV:
     case CLI_KV_BOTH:
         if (mqa_kv_type_parse(text, &type, &err) != MQA_OK)
-            return cli_error(CLI_USAGE, "'%.80s' for --%s: give f32, bf16 or int8", text, option->name);
+            return cli_error(CLI_USAGE, "%s%s: %s", option->one_dash ? "-" : "--", option->name, err.message);
         ((mqa_kv_type *)option->out)[0] = type;
         if (option->kind == CLI_KV_BOTH) ((mqa_kv_type *)option->out)[1] = type;
         return CLI_GO_ON;

@@ -65,8 +65,8 @@ typedef struct cli_common {
      .help = "what this CPU does best (default), or the same bits on every CPU"},                            \
     CLI_OPTIONS_JSON(c)
 #define CLI_OPTIONS_KV(c)                                                                                    \
-    {.name = "kv-type", .kind = CLI_KV_BOTH, .out = (c)->kv, .value = "f32|bf16|int8",                       \
-     .help = "format of the KV cache (default bf16)"},                                                       \
+    {.name = "kv-type", .kind = CLI_KV_BOTH, .out = (c)->kv, .value = "TYPE",                                \
+     .help = "KV cache: f32, bf16 (default), f16, fp8_e4m3, fp8_e5m2, int8, int4"},                          \
     {.name = "ctk", .kind = CLI_KV, .out = &(c)->kv[0], .value = "TYPE", .help = "format of K alone",        \
      .one_dash = true},                                                                                      \
     {.name = "cache-type-k", .kind = CLI_KV, .out = &(c)->kv[0], .value = "TYPE", .help = "the same"},       \

@@ -5,10 +5,15 @@
  *
  *   K  f32   four tiles [d][16]          V  f32   [64][d_v]
  *      bf16  four tiles [d/2][16][2]        bf16  [32][d_v][2]
+ *      f16   the same                       f16   the same
  *      int8  f32 scale[64], then            int8  f32 scale[64], then
  *            four tiles [d/4][16][4] u8           [16][d_v][4] s8
+ *      fp8   the same, its own bytes        fp8   the same
+ *      int4  bf16 scale[d/32][64], then     int4  bf16 scale[d_v/32][64], then
+ *            four tiles [d/8][16][8] s4           [8][d_v][8] s4
  *
- * int8 K is biased: stored = value + 128. Unwritten tokens are all zero bytes, scales too.
+ * int8 K is biased: stored = value + 128. Of two s4 in a byte the first has the low bits; d/32 is rounded up.
+ * Unwritten tokens are all zero bits, scales too.
  *
  * All pointers are 64-byte aligned; rows is 1 .. MQA_MAX_ROWS. Kernels touch no memory beyond what is
  * named here, keep no state, allocate nothing, and may be called from any thread.
@@ -22,9 +27,9 @@
 #include <stdint.h>
 
 #include "kernels/constants.h"
+#include "kernels/kv_format.h"
 #include "mqa/cache.h"
 
-#define MQA_PAD(d)   (((d) + 15) / 16 * 16)
 #define MQA_MAX_ROWS 64
 
 /* Bytes of one granule's run of one KV head. d: head_dim_qk or head_dim_vo. */
@@ -32,8 +37,8 @@ size_t mqa_k_run_bytes(mqa_kv_type type, int d);
 size_t mqa_v_run_bytes(mqa_kv_type type, int d_v);
 
 /* Packs one token (0 .. 63 of its granule) of one head; x: d values. Returns 0, and leaves the run as it
- * was, if a value isn't finite (f32 and int8) or doesn't stay finite when rounded (bf16). One implementation
- * for all instruction sets (pack.c). */
+ * was, if a value isn't finite or doesn't stay so when rounded (bf16, f16, int4). One implementation for all
+ * instruction sets (pack.c). */
 int mqa_pack_k(mqa_kv_type type, void *run, int d, int token, const float *x);
 int mqa_pack_v(mqa_kv_type type, void *run, int d_v, int token, const float *x);
 /* The stored values back as f32: tests, export, and moving a granule. */
@@ -62,7 +67,7 @@ typedef void mqa_scores_fn(const void *q_block, int rows, int d, const void *con
  * format wants.
  * valid: [4 * n_granules]; bit i of word w says that the row sees token 16 * w + i, counted from s[0].
  * NULL: it sees all. The others get p = 0, whatever their score.
- * v_runs: the granules' V (int8 reads its scales; others ignore it).
+ * v_runs: the granules' V (formats with a scale for each token read it; others ignore it).
  * m, l: as in docs/numerics.md section 2; p_scale: one float for the pv kernel. */
 typedef void mqa_softmax_fn(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs,
                             float *m, float *l, float *p_scale);

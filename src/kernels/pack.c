@@ -4,30 +4,15 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <math.h>
-#include <string.h>
+#include <stdbool.h>
 
-#include "base/half.h"
 #include "kernels/attention_kernels.h"
-
-#define INT8_HEADER (MQA_GRANULE * sizeof(float))
-
-static size_t value_bytes(mqa_kv_type type)
-{
-    switch (type) {
-    case MQA_KV_F32:
-        return 4;
-    case MQA_KV_BF16:
-        return 2;
-    case MQA_KV_INT8:
-        return 1;
-    }
-    return 0;
-}
+#include "kernels/kv_value.h"
 
 static size_t run_bytes(mqa_kv_type type, int d)
 {
-    const size_t header = type == MQA_KV_INT8 ? INT8_HEADER : 0;
-    return header + value_bytes(type) * MQA_GRANULE * (size_t)MQA_PAD(d);
+    const size_t values = MQA_GRANULE * (size_t)MQA_PAD(d);
+    return mqa_kv_header_bytes(type, d) + values / (size_t)mqa_kv_formats[type].per_cell * MQA_CELL_BYTES;
 }
 
 size_t mqa_k_run_bytes(mqa_kv_type type, int d)
@@ -38,26 +23,6 @@ size_t mqa_k_run_bytes(mqa_kv_type type, int d)
 size_t mqa_v_run_bytes(mqa_kv_type type, int d_v)
 {
     return run_bytes(type, d_v);
-}
-
-/* Where K's value i of a token stands, in values from the run's first: tiles of 16 tokens, d in groups of
- * `per` (1 f32, 2 bf16, 4 int8). */
-static inline size_t k_place(int d, int per, int token, int i)
-{
-    const size_t tile = (size_t)(token / MQA_TILE) * MQA_TILE * (size_t)MQA_PAD(d);
-    return tile + ((size_t)(i / per) * MQA_TILE + (size_t)(token % MQA_TILE)) * (size_t)per +
-           (size_t)(i % per);
-}
-
-/* The same for V: tokens in groups of `per`. */
-static inline size_t v_place(int d_v, int per, int token, int i)
-{
-    return ((size_t)(token / per) * (size_t)MQA_PAD(d_v) + (size_t)i) * (size_t)per + (size_t)(token % per);
-}
-
-static inline size_t place(int is_v, int d, int per, int token, int i)
-{
-    return is_v ? v_place(d, per, token, i) : k_place(d, per, token, i);
 }
 
 /* The largest magnitude, or NaN or infinity if a value is. */
@@ -71,50 +36,121 @@ static float largest(const float *x, int n)
     return a;
 }
 
-static int pack(int is_v, mqa_kv_type type, void *run, int d, int token, const float *x)
+/* Whether values as large as a, which is finite or isn't itself, stay finite when they are rounded. */
+static bool stays_finite(mqa_kv_type type, float a)
 {
-    const float a = largest(x, d);
-    if (!isfinite(a) || (type == MQA_KV_BF16 && !isfinite(mqa_bf16_to_f32(mqa_f32_to_bf16(a))))) return 0;
+    if (type == MQA_KV_BF16 || type == MQA_KV_INT4) return isfinite(mqa_bf16_to_f32(mqa_f32_to_bf16(a)));
+    if (type == MQA_KV_F16) return isfinite(mqa_f16_to_f32(mqa_f32_to_f16(a)));
+    return isfinite(a);
+}
+
+/* What the largest value of a token becomes: the largest there is. */
+static float top_of(mqa_kv_type type)
+{
+    return type == MQA_KV_INT8 ? 127.0f : type == MQA_KV_FP8_E4M3 ? 448.0f : 57344.0f;
+}
+
+/* Sets a token's scale and returns what its values are multiplied by: the largest, a, becomes top. A
+ * subnormal a would make that infinite: such a vector is kept as zero. */
+static float set_token_scale(void *run, int token, float a, float top)
+{
+    const float inv = a > 0.0f ? top / a : 0.0f;
+    const bool keep = isfinite(inv);
+    ((float *)run)[token] = keep ? a / top : 0.0f;
+    return keep ? inv : 0.0f;
+}
+
+/* Sets a scale of int4 and returns what its n values are multiplied by: the first of the largest becomes -8,
+ * the number that has no counterpart. */
+static float set_group_scale(uint16_t *scale, const float *x, int n)
+{
+    float m = 0.0f;
+    for (int i = 0; i < n; i++)
+        if (fabsf(x[i]) > fabsf(m)) m = x[i];
+    *scale = mqa_f32_to_bf16(m / -8.0f);
+    const float inv = 1.0f / mqa_bf16_to_f32(*scale);
+    if (isfinite(inv)) return inv;
+    *scale = 0; /* nothing, or subnormal */
+    return 0.0f;
+}
+
+static inline void put(int is_v, mqa_kv_type type, uint8_t *cells, size_t at, float x)
+{
     switch (type) {
     case MQA_KV_F32:
-        for (int i = 0; i < d; i++) ((float *)run)[place(is_v, d, 1, token, i)] = x[i];
+        ((float *)cells)[at] = x;
         break;
     case MQA_KV_BF16:
-        for (int i = 0; i < d; i++) ((uint16_t *)run)[place(is_v, d, 2, token, i)] = mqa_f32_to_bf16(x[i]);
+        ((uint16_t *)cells)[at] = mqa_f32_to_bf16(x);
         break;
-    case MQA_KV_INT8: {
-        uint8_t *values = (uint8_t *)run + INT8_HEADER;
-        const float inv = a > 0.0f ? 127.0f / a : 0.0f;
-        /* A subnormal largest value makes inv infinite; such a vector is kept as zero. */
-        const int keep = isfinite(inv);
-        ((float *)run)[token] = keep ? a / 127.0f : 0.0f;
-        for (int i = 0; i < MQA_PAD(d); i++) {
-            const int q = keep && i < d ? (int)rintf(x[i] * inv) : 0;
-            values[place(is_v, d, 4, token, i)] = (uint8_t)(is_v ? q : q + 128);
-        }
+    case MQA_KV_INT8:
+        cells[at] = (uint8_t)((int)rintf(x) + (is_v ? 0 : 128));
+        break;
+    case MQA_KV_F16:
+        ((uint16_t *)cells)[at] = mqa_f32_to_f16(x);
+        break;
+    case MQA_KV_FP8_E4M3:
+        cells[at] = mqa_f32_to_e4m3(x);
+        break;
+    case MQA_KV_FP8_E5M2:
+        cells[at] = mqa_f32_to_e5m2(x);
+        break;
+    case MQA_KV_INT4: {
+        const int shift = at % 2 * 4, q = (int)fmaxf(fminf(rintf(x), 7.0f), -8.0f);
+        cells[at / 2] = (uint8_t)((cells[at / 2] & 0xf0 >> shift) | (q & 15) << shift);
         break;
     }
+    }
+}
+
+static inline int pack_as(int is_v, mqa_kv_type type, void *run, int d, int token, const float *x)
+{
+    const float a = largest(x, d);
+    if (!stays_finite(type, a)) return 0;
+    uint8_t *cells = (uint8_t *)run + mqa_kv_header_bytes(type, d);
+    const int group = mqa_kv_formats[type].scale_values;
+    float inv = 1.0f;
+    if (mqa_kv_has_token_scale(type)) inv = set_token_scale(run, token, a, top_of(type));
+    for (int i = 0; i < MQA_PAD(d); i++) {
+        if (group && i % group == 0)
+            inv = set_group_scale((uint16_t *)run + i / group * MQA_GRANULE + token, x + i,
+                                  d - i < group ? d - i : group);
+        put(is_v, type, cells, mqa_kv_place(is_v, type, d, token, i), i < d ? x[i] * inv : 0.0f);
     }
     return 1;
 }
 
+static inline void unpack_as(int is_v, mqa_kv_type type, const void *run, int d, int token, float *x)
+{
+    const float scale = mqa_kv_token_scale(type, run, token);
+    for (int i = 0; i < d; i++) x[i] = scale * mqa_kv_value(is_v, type, run, d, token, i);
+}
+
+/* The loops with each format's numbers built in. */
+static int pack(int is_v, mqa_kv_type type, void *run, int d, int token, const float *x)
+{
+#define PACK(TYPE, SUFFIX)                                                                                   \
+    case TYPE:                                                                                               \
+        return pack_as(is_v, TYPE, run, d, token, x);
+    switch (type) {
+        MQA_FLOAT_FORMATS(PACK)
+        PACK(MQA_KV_INT8, int8)
+    }
+#undef PACK
+    return 0;
+}
+
 static void unpack(int is_v, mqa_kv_type type, const void *run, int d, int token, float *x)
 {
-    for (int i = 0; i < d; i++) {
-        switch (type) {
-        case MQA_KV_F32:
-            x[i] = ((const float *)run)[place(is_v, d, 1, token, i)];
-            break;
-        case MQA_KV_BF16:
-            x[i] = mqa_bf16_to_f32(((const uint16_t *)run)[place(is_v, d, 2, token, i)]);
-            break;
-        case MQA_KV_INT8: {
-            const uint8_t q = ((const uint8_t *)run + INT8_HEADER)[place(is_v, d, 4, token, i)];
-            x[i] = ((const float *)run)[token] * (float)(is_v ? (int8_t)q : (int)q - 128);
-            break;
-        }
-        }
+#define UNPACK(TYPE, SUFFIX)                                                                                 \
+    case TYPE:                                                                                               \
+        unpack_as(is_v, TYPE, run, d, token, x);                                                             \
+        break;
+    switch (type) {
+        MQA_FLOAT_FORMATS(UNPACK)
+        UNPACK(MQA_KV_INT8, int8)
     }
+#undef UNPACK
 }
 
 int mqa_pack_k(mqa_kv_type type, void *run, int d, int token, const float *x)

@@ -10,7 +10,9 @@
 enum { MAX_LAYERS = 65536, MAX_KV_HEADS = 65536, MAX_HEAD_DIM = 1024 };
 
 static const char *const type_names[MQA_KV_TYPES] = {
-    [MQA_KV_F32] = "f32", [MQA_KV_BF16] = "bf16", [MQA_KV_INT8] = "int8"};
+    [MQA_KV_F32] = "f32",  [MQA_KV_BF16] = "bf16",         [MQA_KV_INT8] = "int8",
+    [MQA_KV_F16] = "f16",  [MQA_KV_FP8_E4M3] = "fp8_e4m3", [MQA_KV_FP8_E5M2] = "fp8_e5m2",
+    [MQA_KV_INT4] = "int4"};
 
 const char *mqa_kv_type_name(mqa_kv_type type)
 {
@@ -21,14 +23,17 @@ mqa_status mqa_kv_type_parse(const char *name, mqa_kv_type *out, mqa_error *err)
 {
     if (name && out) {
         if (strcmp(name, "q8_0") == 0) name = type_names[MQA_KV_INT8];
+        if (strcmp(name, "q4_0") == 0) name = type_names[MQA_KV_INT4];
         for (int i = 0; i < MQA_KV_TYPES; i++) {
             if (strcmp(name, type_names[i]) != 0) continue;
             *out = (mqa_kv_type)i;
             return MQA_OK;
         }
     }
-    return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "cache format '%.40s': give f32, bf16 or int8 (q8_0)",
-                    name ? name : "(null)");
+    return mqa_fail(
+        err, MQA_ERR_INVALID_ARGUMENT,
+        "cache format '%.40s': give f32, bf16, f16, fp8_e4m3, fp8_e5m2, int8 (q8_0) or int4 (q4_0)",
+        name ? name : "(null)");
 }
 
 static mqa_status check_range(const char *name, int value, int max, mqa_error *err)

@@ -6,47 +6,49 @@
 
 #include "kvcache/cache.h"
 
-/* In every K format a row of a tile is 64 bytes: 4 for each of its 16 tokens. */
-enum { CELL = 4, ROW = CELL * MQA_TILE };
-
-static unsigned char *clear_scales(mqa_kv_type type, unsigned char *run, int from, int to)
+/* Returns the run's cells. */
+static unsigned char *clear_scales(mqa_kv_type type, unsigned char *run, int d, int from, int to)
 {
-    if (type != MQA_KV_INT8) return run;
-    memset((float *)run + from, 0, (size_t)(to - from) * sizeof(float));
-    return run + MQA_GRANULE * sizeof(float);
+    const size_t size = (size_t)mqa_kv_formats[type].scale_bytes;
+    for (int line = 0; line < mqa_kv_scale_lines(type, d); line++, run += mqa_kv_line_bytes(type))
+        memset(run + (size_t)from * size, 0, (size_t)(to - from) * size);
+    return run;
 }
 
 static void clear_k(mqa_kv_type type, unsigned char *run, int d, int from, int to)
 {
-    const int values_per_cell = type == MQA_KV_F32 ? 1 : type == MQA_KV_BF16 ? 2 : 4;
-    const size_t tile_bytes = (size_t)(MQA_PAD(d) / values_per_cell) * ROW;
-    unsigned char *tiles = clear_scales(type, run, from, to);
+    const size_t tile_bytes = mqa_k_tile_bytes(type, d);
+    unsigned char *tiles = clear_scales(type, run, d, from, to);
     for (int tile = from / MQA_TILE; tile * MQA_TILE < to; tile++) {
         const int first = tile * MQA_TILE;
         const int a = from > first ? from - first : 0, b = to - first < MQA_TILE ? to - first : MQA_TILE;
         unsigned char *row = tiles + (size_t)tile * tile_bytes;
-        for (const unsigned char *end = row + tile_bytes; row < end; row += ROW)
-            memset(row + CELL * a, 0, (size_t)(CELL * (b - a)));
+        for (const unsigned char *end = row + tile_bytes; row < end; row += MQA_CELL_ROW)
+            memset(row + MQA_CELL_BYTES * a, 0, (size_t)(MQA_CELL_BYTES * (b - a)));
     }
 }
 
-/* A V row is a cell for each column, which holds 1, 2 or 4 tokens. */
+/* The bits [from, to) of a cell, from < to. */
+static uint32_t bits_of(int from, int to)
+{
+    return UINT32_MAX >> (32 - (to - from)) << from;
+}
+
 static void clear_v(mqa_kv_type type, unsigned char *run, int d_v, int from, int to)
 {
-    const int tokens_per_cell = type == MQA_KV_F32 ? 1 : type == MQA_KV_BF16 ? 2 : 4;
-    const int value_bytes = CELL / tokens_per_cell;
-    const size_t row_bytes = (size_t)MQA_PAD(d_v) * CELL;
-    unsigned char *rows = clear_scales(type, run, from, to);
-    for (int token = from; token < to;) {
-        unsigned char *row = rows + (size_t)(token / tokens_per_cell) * row_bytes;
-        if (token % tokens_per_cell == 0 && token + tokens_per_cell <= to) {
-            memset(row, 0, row_bytes);
-            token += tokens_per_cell;
-            continue;
+    const int per = mqa_kv_formats[type].per_cell, bits = 8 * MQA_CELL_BYTES / per;
+    const size_t row_bytes = mqa_v_row_bytes(d_v);
+    unsigned char *rows = clear_scales(type, run, d_v, from, to);
+    for (int first = from / per * per; first < to; first += per) {
+        const int a = from > first ? from - first : 0, b = to - first < per ? to - first : per;
+        const uint32_t stay = ~bits_of(a * bits, b * bits);
+        unsigned char *row = rows + (size_t)(first / per) * row_bytes;
+        for (const unsigned char *end = row + row_bytes; row < end; row += MQA_CELL_BYTES) {
+            uint32_t cell;
+            memcpy(&cell, row, sizeof cell);
+            cell &= stay;
+            memcpy(row, &cell, sizeof cell);
         }
-        unsigned char *value = row + token % tokens_per_cell * value_bytes;
-        for (int c = 0; c < MQA_PAD(d_v); c++, value += CELL) memset(value, 0, (size_t)value_bytes);
-        token++;
     }
 }
 

@@ -26,23 +26,49 @@ static float exp32(float x)
 
 /* Section 3: what a format keeps of a vector. */
 typedef struct kept {
-    float scale;    /* int8 */
-    float x[MAX_D]; /* f32 and bf16: the values; int8: whole numbers */
+    float scale;    /* int8 and fp8 */
+    float x[MAX_D]; /* the values before they are scaled */
 } kept;
+
+/* x in `bits` of significand, ties to even, where the least normal number is 2^least. */
+static float rounded(float x, int bits, int least)
+{
+    int e;
+    frexpf(x, &e); /* |x| in [2^(e-1), 2^e) */
+    const int last = (e - 1 > least ? e - 1 : least) - (bits - 1);
+    return ldexpf(rintf(ldexpf(x, -last)), last);
+}
+
+/* One scale's values of int4: whole numbers times bf16, which f32 holds. */
+static void keep_int4(const float *x, int n, float *out)
+{
+    float m = 0;
+    for (int i = 0; i < n; i++) m = fabsf(x[i]) > fabsf(m) ? x[i] : m;
+    const float scale = rounded(m / -8, 8, -126), inv = m != 0 ? 1 / scale : 0;
+    for (int i = 0; i < n; i++) {
+        const float q = rintf(x[i] * inv);
+        out[i] = (q > 7 ? 7 : q < -8 ? -8 : q) * scale;
+    }
+}
 
 static void keep(mqa_kv_type type, const float *x, int d, kept *out)
 {
+    const float top = type == MQA_KV_INT8       ? 127
+                      : type == MQA_KV_FP8_E4M3 ? 448
+                      : type == MQA_KV_FP8_E5M2 ? 57344
+                                                : 0;
     float a = 0;
     for (int i = 0; i < d; i++) a = fabsf(x[i]) > a ? fabsf(x[i]) : a;
-    out->scale = a / 127;
+    const float inv = top > 0 && a > 0 ? top / a : 0;
+    out->scale = top > 0 ? a / top : 1;
     for (int i = 0; i < d; i++) {
         if (type == MQA_KV_F32) out->x[i] = x[i];
-        if (type == MQA_KV_INT8) out->x[i] = a > 0 ? rintf(x[i] * (127 / a)) : 0;
-        if (type == MQA_KV_BF16) { /* 8 bits of significand */
-            int e;
-            const float f = frexpf(x[i], &e);
-            out->x[i] = ldexpf(rintf(ldexpf(f, 8)), e - 8);
-        }
+        if (type == MQA_KV_INT8) out->x[i] = rintf(x[i] * inv);
+        if (type == MQA_KV_BF16) out->x[i] = rounded(x[i], 8, -126);
+        if (type == MQA_KV_F16) out->x[i] = rounded(x[i], 11, -14);
+        if (type == MQA_KV_INT4 && i % 32 == 0) keep_int4(x + i, d - i < 32 ? d - i : 32, out->x + i);
+        if (type == MQA_KV_FP8_E4M3) out->x[i] = rounded(x[i] * inv, 4, -6);
+        if (type == MQA_KV_FP8_E5M2) out->x[i] = rounded(x[i] * inv, 3, -14);
     }
 }
 
@@ -51,7 +77,7 @@ static float score(mqa_kv_type type, const float *q, const kept *k, int d)
     float x = 0;
     if (type != MQA_KV_INT8) {
         for (int i = 0; i < d; i++) x = fmaf(q[i], k->x[i], x);
-        return x;
+        return x * k->scale;
     }
     float a = 0;
     for (int i = 0; i < d; i++) a = fabsf(q[i]) > a ? fabsf(q[i]) : a;
@@ -104,7 +130,8 @@ static void span_state(const row_of *r, int64_t lo, int64_t hi, state *out)
     if (s->v_type != MQA_KV_INT8) {
         for (int64_t t = lo; t < hi; t++)
             for (int c = 0; c < s->d_v; c++)
-                out->o[c] = fmaf(p[t % MQA_SPAN], r->v[t * s->n_kv_heads + r->kv].x[c], out->o[c]);
+                out->o[c] = fmaf(p[t % MQA_SPAN] * r->v[t * s->n_kv_heads + r->kv].scale,
+                                 r->v[t * s->n_kv_heads + r->kv].x[c], out->o[c]);
     } else {
         for (int64_t t = lo; t < hi; t++) {
             p[t % MQA_SPAN] *= r->v[t * s->n_kv_heads + r->kv].scale;

@@ -20,13 +20,14 @@
 
 static uint64_t seed_of_run;
 
-static const mqa_kv_type formats[][2] = {{MQA_KV_F32, MQA_KV_F32},
-                                         {MQA_KV_BF16, MQA_KV_BF16},
-                                         {MQA_KV_INT8, MQA_KV_INT8},
-                                         {MQA_KV_BF16, MQA_KV_INT8}};
+static const mqa_kv_type formats[][2] = {{MQA_KV_F32, MQA_KV_F32},       {MQA_KV_BF16, MQA_KV_BF16},
+                                         {MQA_KV_INT8, MQA_KV_INT8},     {MQA_KV_BF16, MQA_KV_INT8},
+                                         {MQA_KV_F16, MQA_KV_FP8_E4M3},  {MQA_KV_FP8_E4M3, MQA_KV_FP8_E5M2},
+                                         {MQA_KV_FP8_E5M2, MQA_KV_INT4}, {MQA_KV_INT4, MQA_KV_F16}};
 enum { N_FORMATS = sizeof formats / sizeof formats[0] };
 
-/* Three spans with every token asking, in blocks of many tokens; more than a group of spans; a window. */
+/* Three spans with every token asking, in blocks of many tokens; more than a group of spans; a window, and
+ * heads of several scales in int4. */
 static const problem_shape shapes[] = {
     {.n_heads = 4,
      .n_kv_heads = 1,
@@ -44,8 +45,8 @@ static const problem_shape shapes[] = {
      .n_queries = {5, 20}},
     {.n_heads = 5,
      .n_kv_heads = 1,
-     .d = 16,
-     .d_v = 16,
+     .d = 40,
+     .d_v = 70,
      .window = 300,
      .n_sequences = 2,
      .n = {1500, 700},

@@ -77,8 +77,8 @@ static void help_and_version(void **state)
 static void bench_attention(void **state)
 {
     (void)state;
-    static const char *const types[] = {"f32", "bf16", "int8"};
-    for (int i = 0; i < 3; i++) {
+    static const char *const types[] = {"f32", "bf16", "int8", "f16", "fp8_e4m3", "fp8_e5m2", "int4"};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         drive_result r =
             good(ARGS("bench", "attention", "--heads", "8", "--head-dim", "64", "--context", "300",
                       "--queries", "3", "--kv-type", types[i], "-t", "2", "-r", "3", "--json"),

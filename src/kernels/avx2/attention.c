@@ -8,5 +8,5 @@
  * on Zen 3, d 128: bf16 6 rows 43 GFLOP/s for P.V, 5 rows 72; 3 rows of two vectors 42, of one 55. */
 #define ATTENTION_VECTORS(rows)   ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
 #define ATTENTION_VECTORS_8(rows) ((rows) <= 2 ? 2 : 1)
-#define ATTENTION_MOST_ROWS(type) ((type) == KIND_F32 ? 6 : 5)
+#define ATTENTION_MOST_ROWS(type) ((type) == MQA_KV_F32 ? 6 : 5)
 #include "kernels/template/attention.h"

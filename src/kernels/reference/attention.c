@@ -1,12 +1,12 @@
 /* Attention's kernels in plain C: the arbiter of their bits (docs/numerics.md). Written to be read, one
- * loop a formula; nothing here is shared with the vector kernels.
+ * loop a formula; nothing here is shared with the vector kernels but the description of the formats.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <math.h>
 #include <string.h>
 
-#include "base/half.h"
+#include "kernels/kv_value.h"
 #include "kernels/q_row.h"
 #include "kernels/reference/reference.h"
 
@@ -66,33 +66,17 @@ int mqa_pack_q_int8_digits(const float *const *q, int rows, int d, float sm_scal
 
 /* --- scores -------------------------------------------------------------------------------------- */
 
-static void scores_f32(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
-                       float *s, size_t s_stride)
+static inline void scores_float(mqa_kv_type type, const void *q_block, int rows, int d,
+                                const void *const *k_runs, int n_granules, float *s, size_t s_stride)
 {
     for (int r = 0; r < rows; r++) {
         const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
         for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
-            const float *tile = (const float *)k_runs[t / MQA_GRANULE] +
-                                (size_t)(t % MQA_GRANULE / MQA_TILE) * MQA_TILE * (size_t)MQA_PAD(d);
-            float x = 0.0f;
-            for (int i = 0; i < MQA_PAD(d); i++) x = fmaf(q[i], tile[i * MQA_TILE + t % MQA_TILE], x);
-            s[(size_t)r * s_stride + (size_t)t] = x;
-        }
-    }
-}
-
-static void scores_bf16(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
-                        float *s, size_t s_stride)
-{
-    for (int r = 0; r < rows; r++) {
-        const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
-        for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
-            const uint16_t *tile = (const uint16_t *)k_runs[t / MQA_GRANULE] +
-                                   (size_t)(t % MQA_GRANULE / MQA_TILE) * MQA_TILE * (size_t)MQA_PAD(d);
+            const void *run = k_runs[t / MQA_GRANULE];
             float x = 0.0f;
             for (int i = 0; i < MQA_PAD(d); i++)
-                x = fmaf(q[i], mqa_bf16_to_f32(tile[(i / 2 * MQA_TILE + t % MQA_TILE) * 2 + i % 2]), x);
-            s[(size_t)r * s_stride + (size_t)t] = x;
+                x = fmaf(q[i], mqa_kv_value(0, type, run, d, t % MQA_GRANULE, i), x);
+            s[(size_t)r * s_stride + (size_t)t] = x * mqa_kv_token_scale(type, run, t % MQA_GRANULE);
         }
     }
 }
@@ -103,13 +87,12 @@ static void scores_int8(const void *q_block, int rows, int d, const void *const 
     for (int r = 0; r < rows; r++) {
         const mqa_q_row *q = mqa_q_row_at(q_block, r, d);
         for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
-            const float *k_scale = k_runs[t / MQA_GRANULE];
-            const uint8_t *tile = (const uint8_t *)(k_scale + MQA_GRANULE) +
-                                  (size_t)(t % MQA_GRANULE / MQA_TILE) * MQA_TILE * (size_t)MQA_PAD(d);
+            const void *run = k_runs[t / MQA_GRANULE];
             int32_t x = 0;
             for (int i = 0; i < d; i++)
-                x += q->x.s16[i] * ((int)tile[(i / 4 * MQA_TILE + t % MQA_TILE) * 4 + i % 4] - 128);
-            s[(size_t)r * s_stride + (size_t)t] = ((float)x * q->scale) * k_scale[t % MQA_GRANULE];
+                x += q->x.s16[i] * (int)mqa_kv_value(0, MQA_KV_INT8, run, d, t % MQA_GRANULE, i);
+            s[(size_t)r * s_stride + (size_t)t] =
+                ((float)x * q->scale) * mqa_kv_token_scale(MQA_KV_INT8, run, t % MQA_GRANULE);
         }
     }
 }
@@ -161,16 +144,30 @@ void mqa_softmax_float_reference(float *s, int n_granules, const uint16_t *valid
     *l = tree_sum(sum);
 }
 
-/* p becomes u_t, a whole number of 32 bits in the place of each float. */
-void mqa_softmax_int8_reference(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs,
-                                float *m, float *l, float *p_scale)
+/* p times V's scales; returns the largest. */
+static float scale_p(float *s, int n_granules, const void *const *v_runs)
 {
-    mqa_softmax_float_reference(s, n_granules, valid, v_runs, m, l, p_scale);
     float largest = 0.0f;
     for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
         s[t] *= ((const float *)v_runs[t / MQA_GRANULE])[t % MQA_GRANULE];
         if (s[t] > largest) largest = s[t];
     }
+    return largest;
+}
+
+static void softmax_scaled(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs,
+                           float *m, float *l, float *p_scale)
+{
+    mqa_softmax_float_reference(s, n_granules, valid, v_runs, m, l, p_scale);
+    scale_p(s, n_granules, v_runs);
+}
+
+/* p becomes u_t, a whole number of 32 bits in the place of each float. */
+void mqa_softmax_int8_reference(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs,
+                                float *m, float *l, float *p_scale)
+{
+    mqa_softmax_float_reference(s, n_granules, valid, v_runs, m, l, p_scale);
+    float largest = scale_p(s, n_granules, v_runs);
     float inv = largest > 0.0f ? 65535.0f / largest : 0.0f;
     if (!isfinite(inv)) largest = inv = 0.0f;
     *p_scale = largest / 65535.0f;
@@ -211,35 +208,15 @@ static void alibi(float *s, int n, float slope, int32_t first)
 
 /* --- P.V ------------------------------------------------------------------------------------------- */
 
-static void pv_f32(const float *p, size_t p_stride, const float *p_scale, int rows, const void *const *v_runs,
-                   int n_granules, int d_v, float *o)
+static inline void pv_float(mqa_kv_type type, const float *p, size_t p_stride, int rows,
+                            const void *const *v_runs, int n_granules, int d_v, float *o)
 {
-    (void)p_scale;
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < MQA_PAD(d_v); c++) {
             float x = 0.0f;
-            for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
-                const float *v = v_runs[t / MQA_GRANULE];
+            for (int t = 0; t < MQA_GRANULE * n_granules; t++)
                 x = fmaf(p[(size_t)r * p_stride + (size_t)t],
-                         v[(size_t)(t % MQA_GRANULE) * (size_t)MQA_PAD(d_v) + (size_t)c], x);
-            }
-            o[(size_t)r * (size_t)MQA_PAD(d_v) + (size_t)c] = x + 0.0f;
-        }
-}
-
-static void pv_bf16(const float *p, size_t p_stride, const float *p_scale, int rows,
-                    const void *const *v_runs, int n_granules, int d_v, float *o)
-{
-    (void)p_scale;
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < MQA_PAD(d_v); c++) {
-            float x = 0.0f;
-            for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
-                const uint16_t *v = v_runs[t / MQA_GRANULE];
-                const size_t pair = (size_t)(t % MQA_GRANULE / 2) * (size_t)MQA_PAD(d_v) + (size_t)c;
-                x = fmaf(p[(size_t)r * p_stride + (size_t)t], mqa_bf16_to_f32(v[2 * pair + (size_t)(t % 2)]),
-                         x);
-            }
+                         mqa_kv_value(1, type, v_runs[t / MQA_GRANULE], d_v, t % MQA_GRANULE, c), x);
             o[(size_t)r * (size_t)MQA_PAD(d_v) + (size_t)c] = x + 0.0f;
         }
 }
@@ -251,12 +228,12 @@ static void pv_int8(const float *p, size_t p_stride, const float *p_scale, int r
         for (int c = 0; c < MQA_PAD(d_v); c++) {
             int32_t high = 0, low = 0;
             for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
-                const int8_t *v = (const int8_t *)v_runs[t / MQA_GRANULE] + MQA_GRANULE * sizeof(float);
-                const size_t quad = (size_t)(t % MQA_GRANULE / 4) * (size_t)MQA_PAD(d_v) + (size_t)c;
+                const int v =
+                    (int)mqa_kv_value(1, MQA_KV_INT8, v_runs[t / MQA_GRANULE], d_v, t % MQA_GRANULE, c);
                 uint32_t u;
                 memcpy(&u, &p[(size_t)r * p_stride + (size_t)t], sizeof u);
-                high += (int)(u >> 8) * v[4 * quad + (size_t)(t % 4)];
-                low += (int)(u & 255) * v[4 * quad + (size_t)(t % 4)];
+                high += (int)(u >> 8) * v;
+                low += (int)(u & 255) * v;
             }
             o[(size_t)r * (size_t)MQA_PAD(d_v) + (size_t)c] =
                 fmaf((float)high, 256.0f, (float)low) * p_scale[r] + 0.0f;
@@ -291,18 +268,24 @@ static void finish(int rows, int d_v, const float *m, const float *l, const floa
     }
 }
 
+/* --- the table ------------------------------------------------------------------------------------- */
+
+MQA_FLOAT_FORMATS(FLOAT_KERNELS)
+
 void mqa_attention_reference(mqa_kernels *k)
 {
-    const mqa_attention_kernels a = {
-        .recipe = "portable/1",
-        .pack_q = {pack_q_f32, pack_q_f32, mqa_pack_q_int8},
-        .scores = {scores_f32, scores_bf16, scores_int8},
-        .softmax = {mqa_softmax_float_reference, mqa_softmax_float_reference, mqa_softmax_int8_reference},
-        .pv = {pv_f32, pv_bf16, pv_int8},
-        .softcap = softcap,
-        .alibi = alibi,
-        .fold = fold,
-        .finish = finish,
-    };
+    mqa_attention_kernels a = {
+        .recipe = "portable/1", .softcap = softcap, .alibi = alibi, .fold = fold, .finish = finish};
+#define FILL(TYPE, SUFFIX)                                                                                   \
+    a.pack_q[TYPE] = pack_q_f32;                                                                             \
+    a.scores[TYPE] = scores_##SUFFIX;                                                                        \
+    a.softmax[TYPE] = mqa_kv_has_token_scale(TYPE) ? softmax_scaled : mqa_softmax_float_reference;           \
+    a.pv[TYPE] = pv_##SUFFIX;
+    MQA_FLOAT_FORMATS(FILL)
+#undef FILL
+    a.pack_q[MQA_KV_INT8] = mqa_pack_q_int8;
+    a.scores[MQA_KV_INT8] = scores_int8;
+    a.softmax[MQA_KV_INT8] = mqa_softmax_int8_reference;
+    a.pv[MQA_KV_INT8] = pv_int8;
     k->attention[MQA_NUMERICS_FAST] = k->attention[MQA_NUMERICS_PORTABLE] = a;
 }

@@ -19,6 +19,20 @@ mqa_softmax_fn mqa_softmax_int8_avx512;    /* likewise */
 void mqa_bf16_rows_reference(mqa_attention_kernels *a);
 void mqa_bf16_rows_avx512(mqa_attention_kernels *a); /* needs AVX-512 BF16 */
 
+/* For MQA_FLOAT_FORMATS: the table's functions of one, from a file's own scores_float and pv_float. */
+#define FLOAT_KERNELS(TYPE, SUFFIX)                                                                          \
+    static void scores_##SUFFIX(const void *q_block, int rows, int d, const void *const *k_runs,             \
+                                int n_granules, float *s, size_t s_stride)                                   \
+    {                                                                                                        \
+        scores_float(TYPE, q_block, rows, d, k_runs, n_granules, s, s_stride);                               \
+    }                                                                                                        \
+    static void pv_##SUFFIX(const float *p, size_t p_stride, const float *p_scale, int rows,                 \
+                            const void *const *v_runs, int n_granules, int d_v, float *o)                    \
+    {                                                                                                        \
+        (void)p_scale;                                                                                       \
+        pv_float(TYPE, p, p_stride, rows, v_runs, n_granules, d_v, o);                                       \
+    }
+
 /* Each fills its part of a table. The plain C ones come first, an instruction set's overwrite. */
 void mqa_attention_reference(mqa_kernels *k);
 void mqa_linear_reference(mqa_kernels *k); /* called by the next */

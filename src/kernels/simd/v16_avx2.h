@@ -165,9 +165,27 @@ V16_INLINE vi vi_sub(vi x, vi y)
 {
     return (vi){_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)};
 }
+V16_INLINE vi vi_and(vi x, vi y)
+{
+    return (vi){_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)};
+}
+/* n bits up; n bits down, copies of the sign above */
+V16_INLINE vi vi_sll(vi x, int n)
+{
+    return (vi){_mm256_slli_epi32(x.a, n), _mm256_slli_epi32(x.b, n)};
+}
+V16_INLINE vi vi_sra(vi x, int n)
+{
+    return (vi){_mm256_srai_epi32(x.a, n), _mm256_srai_epi32(x.b, n)};
+}
 V16_INLINE vf vf_from_vi(vi x)
 {
     return (vf){_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)};
+}
+/* the same bits */
+V16_INLINE vf vf_from_bits(vi x)
+{
+    return (vf){_mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b)};
 }
 /* to the nearest integer, ties to even; |x| < 2^31 */
 V16_INLINE vi vi_from_vf(vf x)
@@ -227,6 +245,13 @@ V16_INLINE vf vf_bf16_second(vi pairs)
     const __m256i high = _mm256_set1_epi32((int)0xffff0000u);
     return (vf){_mm256_castsi256_ps(_mm256_and_si256(pairs.a, high)),
                 _mm256_castsi256_ps(_mm256_and_si256(pairs.b, high))};
+}
+/* Sixteen bf16 or f16 in a row, widened. */
+V16_INLINE vf vf_load_bf16(const void *p)
+{
+    const __m128i *x = (const __m128i *)p;
+    return (vf){_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(x)), 16)),
+                _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(x + 1)), 16))};
 }
 V16_INLINE vf vf_load_f16(const void *p)
 {

@@ -130,9 +130,25 @@ V16_INLINE vi vi_sub(vi x, vi y)
 {
     return _mm512_sub_epi32(x, y);
 }
+V16_INLINE vi vi_and(vi x, vi y)
+{
+    return _mm512_and_si512(x, y);
+}
+V16_INLINE vi vi_sll(vi x, int n)
+{
+    return _mm512_slli_epi32(x, (unsigned)n);
+}
+V16_INLINE vi vi_sra(vi x, int n)
+{
+    return _mm512_srai_epi32(x, (unsigned)n);
+}
 V16_INLINE vf vf_from_vi(vi x)
 {
     return _mm512_cvtepi32_ps(x);
+}
+V16_INLINE vf vf_from_bits(vi x)
+{
+    return _mm512_castsi512_ps(x);
 }
 V16_INLINE vi vi_from_vf(vf x)
 {
@@ -171,6 +187,11 @@ V16_INLINE vf vf_bf16_first(vi pairs)
 V16_INLINE vf vf_bf16_second(vi pairs)
 {
     return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000u)));
+}
+V16_INLINE vf vf_load_bf16(const void *p)
+{
+    const __m512i x = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
 }
 V16_INLINE vf vf_load_f16(const void *p)
 {

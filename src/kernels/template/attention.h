@@ -4,13 +4,15 @@
  *   ATTENTION_FILL             name of the function that fills a table
  *   ATTENTION_VECTORS(rows)    vectors of 16 in a block of 1 .. 6 rows: 1, 2 or 4
  *   ATTENTION_VECTORS_8(rows)  the same for the scores of the int8 format
- *   ATTENTION_MOST_ROWS(type)  rows of the largest block: f32, bf16
+ *   ATTENTION_MOST_ROWS(type)  rows of the largest block of a float format: an mqa_kv_type
  *
  * A block is (rows x vectors) accumulators; with few rows it takes more vectors, so that there are enough
  * independent chains to hide the latency of FMA. The blocking never changes an output's chain.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <string.h>
+
 #include "kernels/q_row.h"
 #include "kernels/reference/reference.h"
 #include "kernels/template/softmax.h"
@@ -53,70 +55,114 @@ V16_INLINE int next_rows(int left, int most)
 
 /* --- scores: q rows times K tiles --------------------------------------------------------------------- */
 
-typedef enum { KIND_F32, KIND_BF16 } kind;
-
-/* Vector 0 or 1 of a pair: d (or token) i and i + 1 of sixteen lanes. f32 has no pairs in memory. */
-V16_INLINE vf widen(kind type, const uint8_t *p, int second, size_t f32_stride)
+/* Value j of cells of narrow floats with so many bits and bits of exponent. Its fields are moved to where
+ * those of f32 are, the sign's copies between them cut out; then the exponent lacks the difference of the
+ * biases, which a product with a power of two makes good, exactly: for subnormals, too. */
+V16_INLINE vf widen_float(vi cells, int j, int bits, int exponent_bits)
 {
-    if (type == KIND_F32) return vf_load((const float *)p + (second ? f32_stride : 0));
-    return second ? vf_bf16_second(vi_load(p)) : vf_bf16_first(vi_load(p));
+    const int fields = bits - 1, last = 23 + exponent_bits - fields; /* last: the lowest bit, when moved */
+    const vi moved = vi_sra(vi_sll(cells, 32 - bits * (j + 1)), 8 - exponent_bits);
+    const int32_t mask = INT32_MIN | ((1 << fields) - 1) << last;
+    return vf_mul(vf_from_bits(vi_and(moved, vi_set1(mask))),
+                  vf_set1(exponent_bits == 5 ? 0x1p112f : 0x1p120f));
 }
 
-V16_INLINE void scores_block(kind type, int rows, int tiles, const float *q, size_t q_stride, int d,
-                             const uint8_t *k, size_t tile_bytes, float *s, size_t s_stride)
+/* Value j of each of sixteen cells, as f32: exact. Scales are left to others. */
+V16_INLINE vf widen(mqa_kv_type type, vi cells, int j)
 {
-    const size_t pair_bytes = type == KIND_F32 ? 128 : 64;
+    switch (type) {
+    case MQA_KV_BF16:
+        return j == 0 ? vf_bf16_first(cells) : vf_bf16_second(cells);
+    case MQA_KV_F16:
+        return widen_float(cells, j, 16, 5);
+    case MQA_KV_FP8_E4M3:
+        return widen_float(cells, j, 8, 4);
+    case MQA_KV_FP8_E5M2:
+        return widen_float(cells, j, 8, 5);
+    case MQA_KV_INT4:
+        return vf_from_vi(vi_sra(vi_sll(cells, 28 - 4 * j), 28));
+    default:
+        return vf_from_bits(cells);
+    }
+}
+
+/* Whether values take a scale when they are widened: int4's. A product of 4 bits with 8, so exact. */
+V16_INLINE bool has_group_scales(mqa_kv_type type)
+{
+    return mqa_kv_formats[type].scale_values > 0;
+}
+
+/* Token j of eight in all lanes: its scale of a group of columns. */
+V16_INLINE vf v_scale(const uint8_t *scales, int j)
+{
+    int32_t pair;
+    memcpy(&pair, scales + j / 2 * 4, sizeof pair);
+    return widen(MQA_KV_BF16, vi_set1(pair), j % 2);
+}
+
+/* Values of d (or tokens) that one round of a block's loop takes: a cell, but at least two. */
+V16_INLINE int round_of(mqa_kv_type type)
+{
+    const int per = mqa_kv_formats[type].per_cell;
+    return per > 2 ? per : 2;
+}
+
+/* scales: the header from the block's first token on. */
+V16_INLINE void scores_block(mqa_kv_type type, int rows, int tiles, const float *q, size_t q_stride, int d,
+                             const uint8_t *k, size_t tile_bytes, const uint8_t *scales, float *s,
+                             size_t s_stride)
+{
+    const int per = mqa_kv_formats[type].per_cell, step = round_of(type);
     vf acc[MAX_BLOCK_ROWS][4];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_zero();
-    for (int i = 0; i < d; i += 2) {
-        UNROLL for (int second = 0; second < 2; second++)
+    for (int i = 0; i < d; i += step, k += step / per * MQA_CELL_ROW) {
+        vf scale[4];
+        if (has_group_scales(type))
+            UNROLL for (int t = 0; t < tiles; t++) scale[t] =
+                vf_load_bf16(scales + mqa_kv_line_of(type, i) + t * MQA_TILE * 2);
+        UNROLL for (int j = 0; j < step; j++)
         {
             vf x[4];
-            UNROLL for (int t = 0; t < tiles; t++) x[t] =
-                widen(type, k + (size_t)t * tile_bytes + (size_t)(i / 2) * pair_bytes, second, MQA_TILE);
+            UNROLL for (int t = 0; t < tiles; t++)
+            {
+                x[t] = widen(type, vi_load(k + (size_t)t * tile_bytes + j / per * MQA_CELL_ROW), j % per);
+                if (has_group_scales(type)) x[t] = vf_mul(x[t], scale[t]);
+            }
             UNROLL for (int r = 0; r < rows; r++)
             {
-                const vf y = vf_set1(q[(size_t)r * q_stride + (size_t)(i + second)]);
+                const vf y = vf_set1(q[(size_t)r * q_stride + (size_t)(i + j)]);
                 UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_fma(y, x[t], acc[r][t]);
             }
         }
     }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++)
-        vf_store(s + (size_t)r * s_stride + t * MQA_TILE, acc[r][t]);
+    {
+        vf x = acc[r][t];
+        if (mqa_kv_has_token_scale(type)) x = vf_mul(x, vf_load((const float *)scales + t * MQA_TILE));
+        vf_store(s + (size_t)r * s_stride + t * MQA_TILE, x);
+    }
 }
 
-V16_INLINE void scores_float(kind type, const void *q_block, int rows, int d, const void *const *k_runs,
-                             int n_granules, float *s, size_t s_stride)
+V16_INLINE void scores_float(mqa_kv_type type, const void *q_block, int rows, int d,
+                             const void *const *k_runs, int n_granules, float *s, size_t s_stride)
 {
     const int d_pad = MQA_PAD(d);
-    const size_t tile_bytes = (size_t)(type == KIND_F32 ? 4 : 2) * MQA_TILE * (size_t)d_pad;
-    const size_t q_stride = MQA_Q_ROW_BYTES(d) / sizeof(float);
+    const size_t tile_bytes = mqa_k_tile_bytes(type, d), q_stride = MQA_Q_ROW_BYTES(d) / sizeof(float);
+    const int scales_step = MQA_TILE * mqa_kv_formats[type].scale_bytes;
     for (int g = 0; g < n_granules; g++) {
+        const uint8_t *scales = k_runs[g], *k = scales + mqa_kv_header_bytes(type, d);
         for (int r = 0, now; r < rows; r += now) {
             now = next_rows(rows - r, ATTENTION_MOST_ROWS(type));
             const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
             float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
-            const uint8_t *k = k_runs[g];
 #define SCORES(R, T)                                                                                         \
     for (int t = 0; t < MQA_GRANULE / MQA_TILE; t += (T))                                                    \
-    scores_block(type, R, T, q, q_stride, d_pad, k + (size_t)t * tile_bytes, tile_bytes, to + t * MQA_TILE,  \
-                 s_stride)
+    scores_block(type, R, T, q, q_stride, d_pad, k + (size_t)t * tile_bytes, tile_bytes,                     \
+                 scales + t * scales_step, to + t * MQA_TILE, s_stride)
             BY_ROWS(now, SCORES, ATTENTION_VECTORS)
 #undef SCORES
         }
     }
-}
-
-static void scores_f32(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
-                       float *s, size_t s_stride)
-{
-    scores_float(KIND_F32, q_block, rows, d, k_runs, n_granules, s, s_stride);
-}
-
-static void scores_bf16(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
-                        float *s, size_t s_stride)
-{
-    scores_float(KIND_BF16, q_block, rows, d, k_runs, n_granules, s, s_stride);
 }
 
 V16_INLINE void scores_int8_block(int rows, int tiles, const void *q_block, int r0, int d,
@@ -147,10 +193,10 @@ V16_INLINE void scores_int8_block(int rows, int tiles, const void *q_block, int 
 static void scores_int8(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
                         float *s, size_t s_stride)
 {
-    const size_t tile_bytes = (size_t)MQA_TILE * (size_t)MQA_PAD(d);
+    const size_t tile_bytes = mqa_k_tile_bytes(MQA_KV_INT8, d);
     for (int g = 0; g < n_granules; g++) {
         const float *k_scale = k_runs[g];
-        const uint8_t *k = (const uint8_t *)(k_scale + MQA_GRANULE);
+        const uint8_t *k = (const uint8_t *)k_scale + mqa_kv_header_bytes(MQA_KV_INT8, d);
         for (int r = 0, now; r < rows; r += now) {
             now = next_rows(rows - r, 4);
             float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
@@ -174,20 +220,33 @@ static void softmax_float(float *s, int n_granules, const uint16_t *valid, const
     softmax_row(s, MQA_GRANULE * n_granules, valid, softmax_store_f32, m, l);
 }
 
+/* p times V's scales; returns the largest. */
+V16_INLINE float scale_p(float *s, int n_granules, const void *const *v_runs)
+{
+    vf top = vf_zero();
+    for (int t = 0; t < MQA_GRANULE * n_granules; t += MQA_TILE) {
+        const float *v_scale = (const float *)v_runs[t / MQA_GRANULE] + t % MQA_GRANULE;
+        const vf w = vf_mul(vf_load(s + t), vf_load(v_scale));
+        vf_store(s + t, w);
+        top = vf_max(w, top);
+    }
+    return vf_tree_max(top);
+}
+
+static void softmax_scaled(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs,
+                           float *m, float *l, float *p_scale)
+{
+    softmax_float(s, n_granules, valid, v_runs, m, l, p_scale);
+    scale_p(s, n_granules, v_runs);
+}
+
 /* store puts u of tokens t .. t + 15 into the place of their scores. */
 V16_INLINE void softmax_int8_row(float *s, int n_granules, const uint16_t *valid, const void *const *v_runs,
                                  void (*store)(float *s, vi u), float *m, float *l, float *p_scale)
 {
     const int n = MQA_GRANULE * n_granules;
     softmax_row(s, n, valid, softmax_store_f32, m, l);
-    vf top = vf_zero();
-    for (int t = 0; t < n; t += MQA_TILE) {
-        const float *v_scale = (const float *)v_runs[t / MQA_GRANULE] + t % MQA_GRANULE;
-        const vf w = vf_mul(vf_load(s + t), vf_load(v_scale));
-        vf_store(s + t, w);
-        top = vf_max(w, top);
-    }
-    float largest = vf_tree_max(top);
+    float largest = scale_p(s, n_granules, v_runs);
     float inv = largest > 0.0f ? 65535.0f / largest : 0.0f;
     if (!isfinite(inv)) largest = inv = 0.0f;
     *p_scale = largest / 65535.0f;
@@ -222,21 +281,30 @@ static void alibi(float *s, int n, float slope, int32_t first)
 
 /* --- P.V ---------------------------------------------------------------------------------------------- */
 
-V16_INLINE void pv_block(kind type, int rows, int vectors, const float *p, size_t p_stride, const uint8_t *v,
-                         size_t d_pad, bool first, bool last, float *o)
+/* scales: the header from the group of the block's first column on. */
+V16_INLINE void pv_block(mqa_kv_type type, int rows, int vectors, const float *p, size_t p_stride,
+                         const uint8_t *v, const uint8_t *scales, size_t d_pad, bool first, bool last,
+                         float *o)
 {
-    const size_t pair_bytes = d_pad * (type == KIND_F32 ? 8 : 4);
+    const int per = mqa_kv_formats[type].per_cell, step = round_of(type);
+    const size_t row_bytes = d_pad * MQA_CELL_BYTES;
     vf acc[MAX_BLOCK_ROWS][4];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c++) acc[r][c] =
         first ? vf_zero() : vf_load(o + (size_t)r * d_pad + c * 16);
-    for (int t = 0; t < MQA_GRANULE; t += 2, v += pair_bytes) {
-        UNROLL for (int second = 0; second < 2; second++)
+    for (int t = 0; t < MQA_GRANULE; t += step, v += (size_t)(step / per) * row_bytes) {
+        UNROLL for (int j = 0; j < step; j++)
         {
             vf x[4];
-            UNROLL for (int c = 0; c < vectors; c++) x[c] = widen(type, v + (size_t)c * 64, second, d_pad);
+            UNROLL for (int c = 0; c < vectors; c++)
+            {
+                x[c] = widen(type, vi_load(v + (size_t)(j / per) * row_bytes + (size_t)c * MQA_CELL_ROW),
+                             j % per);
+                if (has_group_scales(type))
+                    x[c] = vf_mul(x[c], v_scale(scales + mqa_kv_line_of(type, 16 * c) + 2 * t, j));
+            }
             UNROLL for (int r = 0; r < rows; r++)
             {
-                const vf y = vf_set1(p[(size_t)r * p_stride + (size_t)(t + second)]);
+                const vf y = vf_set1(p[(size_t)r * p_stride + (size_t)(t + j)]);
                 UNROLL for (int c = 0; c < vectors; c++) acc[r][c] = vf_fma(y, x[c], acc[r][c]);
             }
         }
@@ -245,12 +313,12 @@ V16_INLINE void pv_block(kind type, int rows, int vectors, const float *p, size_
         vf_store(o + (size_t)r * d_pad + c * 16, last ? vf_add(acc[r][c], vf_zero()) : acc[r][c]);
 }
 
-V16_INLINE void pv_float(kind type, const float *p, size_t p_stride, int rows, const void *const *v_runs,
-                         int n_granules, int d_v, float *o)
+V16_INLINE void pv_float(mqa_kv_type type, const float *p, size_t p_stride, int rows,
+                         const void *const *v_runs, int n_granules, int d_v, float *o)
 {
     const int d_pad = MQA_PAD(d_v);
     for (int g = 0; g < n_granules; g++) {
-        const uint8_t *v = v_runs[g];
+        const uint8_t *scales = v_runs[g], *v = scales + mqa_kv_header_bytes(type, d_v);
         const bool first = g == 0, last = g == n_granules - 1;
         for (int r = 0, now; r < rows; r += now) {
             now = next_rows(rows - r, ATTENTION_MOST_ROWS(type));
@@ -259,27 +327,15 @@ V16_INLINE void pv_float(kind type, const float *p, size_t p_stride, int rows, c
             int c = 0;
 #define PV(R, C)                                                                                             \
     for (; c + 16 * (C) <= d_pad; c += 16 * (C))                                                             \
-        pv_block(type, R, C, from, p_stride, v + (size_t)c * 4, (size_t)d_pad, first, last, to + c);         \
+        pv_block(type, R, C, from, p_stride, v + (size_t)c * 4, scales + mqa_kv_line_of(type, c),            \
+                 (size_t)d_pad, first, last, to + c);                                                        \
     for (; c < d_pad; c += 16)                                                                               \
-    pv_block(type, R, 1, from, p_stride, v + (size_t)c * 4, (size_t)d_pad, first, last, to + c)
+    pv_block(type, R, 1, from, p_stride, v + (size_t)c * 4, scales + mqa_kv_line_of(type, c), (size_t)d_pad, \
+             first, last, to + c)
             BY_ROWS(now, PV, ATTENTION_VECTORS)
 #undef PV
         }
     }
-}
-
-static void pv_f32(const float *p, size_t p_stride, const float *p_scale, int rows, const void *const *v_runs,
-                   int n_granules, int d_v, float *o)
-{
-    (void)p_scale;
-    pv_float(KIND_F32, p, p_stride, rows, v_runs, n_granules, d_v, o);
-}
-
-static void pv_bf16(const float *p, size_t p_stride, const float *p_scale, int rows,
-                    const void *const *v_runs, int n_granules, int d_v, float *o)
-{
-    (void)p_scale;
-    pv_float(KIND_BF16, p, p_stride, rows, v_runs, n_granules, d_v, o);
 }
 
 V16_INLINE void pv_int8_block(int rows, const float *p, size_t p_stride, const float *p_scale,
@@ -289,7 +345,7 @@ V16_INLINE void pv_int8_block(int rows, const float *p, size_t p_stride, const f
     v8_acc acc[4];
     UNROLL for (int r = 0; r < rows; r++) acc[r] = v8_zero();
     for (int g = 0; g < n_granules; g++) {
-        const uint8_t *v = (const uint8_t *)v_runs[g] + MQA_GRANULE * sizeof(float) + column * 4;
+        const uint8_t *v = (const uint8_t *)v_runs[g] + mqa_kv_header_bytes(MQA_KV_INT8, 0) + column * 4;
         for (int t = 0; t < MQA_GRANULE; t += 4, v += d_pad * 4) {
             const bytes16 x = v8_load(v);
             UNROLL for (int r = 0; r < rows; r++) acc[r] =
@@ -345,18 +401,23 @@ static void fold(int rows, int d_v, float *a_m, float *a_l, float *a_o, const fl
     }
 }
 
+/* --- the table ---------------------------------------------------------------------------------------- */
+
+MQA_FLOAT_FORMATS(FLOAT_KERNELS)
+
 void ATTENTION_FILL(mqa_kernels *k)
 {
     for (int numerics = 0; numerics < 2; numerics++) {
         mqa_attention_kernels *a = &k->attention[numerics];
-        a->scores[MQA_KV_F32] = scores_f32;
-        a->scores[MQA_KV_BF16] = scores_bf16;
-        a->scores[MQA_KV_INT8] = scores_int8;
+#define FILL(TYPE, SUFFIX)                                                                                   \
+    a->scores[TYPE] = scores_##SUFFIX;                                                                       \
+    a->softmax[TYPE] = mqa_kv_has_token_scale(TYPE) ? softmax_scaled : softmax_float;                        \
+    a->pv[TYPE] = pv_##SUFFIX;
+        MQA_FLOAT_FORMATS(FILL)
+#undef FILL
         a->pack_q[MQA_KV_INT8] = dot8_pack_q;
-        a->softmax[MQA_KV_F32] = a->softmax[MQA_KV_BF16] = softmax_float;
+        a->scores[MQA_KV_INT8] = scores_int8;
         a->softmax[MQA_KV_INT8] = softmax_int8;
-        a->pv[MQA_KV_F32] = pv_f32;
-        a->pv[MQA_KV_BF16] = pv_bf16;
         a->pv[MQA_KV_INT8] = pv_int8;
         a->softcap = softcap;
         a->alibi = alibi;
