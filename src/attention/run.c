@@ -272,9 +272,10 @@ static void emit_states(void *arg, int64_t group, mqa_row_states states)
     const int64_t first = (group - b->layer->first_group) * b->layer->n_tokens * plan->options.n_heads;
     for (int r = 0; r < b->n; r++) {
         const int64_t i = first + state_index(b->layer, &b->rows[r]);
+        const float *o = states.o + (size_t)r * (size_t)MQA_PAD(d_v);
         to->m[i] = states.m[r];
-        to->l[i] = states.l[r];
-        memcpy(to->o + i * d_v, states.o + (size_t)r * (size_t)MQA_PAD(d_v), (size_t)d_v * sizeof(float));
+        to->l[i] = mqa_one_nan(states.l[r]);
+        for (int c = 0; c < d_v; c++) to->o[i * d_v + c] = mqa_one_nan(o[c]);
     }
 }
 

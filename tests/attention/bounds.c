@@ -76,21 +76,23 @@ static double score_error(const row_values *r, const oracle_row *right, const fo
            8 * U * (fabs(right->score[t]) + fabs(right->lse) + bias + 1);
 }
 
-/* Scores that f32 can't hold make no number; near that, who knows. */
-static bool beyond_f32(const row_values *r, const oracle_row *right)
-{
-    const double limit = 1e38;
-    const int64_t n = r->p->shape.of[r->id.sequence].n;
-    for (int64_t t = 0; t < n; t++)
-        if (right->size[t] > limit || fabs(right->score[t]) > limit) return true;
-    return false;
-}
-
 static double largest_of(const float *x, int d)
 {
     double a = 0;
     for (int c = 0; c < d; c++) a = fmax(a, fabs((double)x[c]));
     return a;
+}
+
+/* Scores and sums that f32 can't hold make no number; near that, who knows. */
+static bool beyond_f32(const row_values *r, const oracle_row *right)
+{
+    const double limit = 1e38;
+    const int64_t n = r->p->shape.of[r->id.sequence].n;
+    for (int64_t t = 0; t < n; t++)
+        if (right->size[t] > limit || fabs(right->score[t]) > limit ||
+            largest_of(v_of(r, t), r->p->shape.d_v) * (double)n > limit)
+            return true;
+    return false;
 }
 
 bool within_bounds(const problem *stored, row_id id, const oracle_row *right, bool fast, const float *out,

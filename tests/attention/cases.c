@@ -139,6 +139,9 @@ void tidy_case(test_case *c)
     clamp(&c->k_type, 0, MQA_KV_TYPES - 1);
     clamp(&c->v_type, 0, MQA_KV_TYPES - 1);
     if (c->v_in_k) c->v_type = c->k_type;
+    if (c->values == VALUES_HUGE &&
+        !(format_holds((mqa_kv_type)c->k_type, 2e20f) && format_holds((mqa_kv_type)c->v_type, 2e38f)))
+        c->values = VALUES_SIGMA_10;
     if (c->window) c->n_sink_tokens = c->full = 0; /* it keeps no more than its window */
     for (int i = 0; i < c->n_sequences; i++) tidy_sequence(c, i);
     for (int i = 0; i < N_ROUTES; i++) {

@@ -177,10 +177,12 @@ static bool append(solver *s, int i)
     int64_t n = of->n - at;
     if (n > s->way->chunk) n = s->way->chunk;
     if (n > 0) {
+        if (s->way->speculate) speculate(s, i);
         CALL(s, mqa_sequence_extend(s->seq[i], n, &err_));
         write_tokens(s, i, at, n, s->p->k[i] + at * shape->n_kv_heads * shape->d,
                      s->p->v[i] + at * shape->n_kv_heads * shape->d_v);
-        if (s->way->speculate) speculate(s, i);
+        /* A window's pages would be gone when the queries come. */
+        if (s->way->speculate && shape->window == 0) speculate(s, i);
     }
     poison_other_layer(s, i);
     return true;

@@ -103,6 +103,8 @@ typedef struct route {
     results_kind results;
 } route;
 
+/* Whether K and V in this format can be so large. */
+bool format_holds(mqa_kv_type type, float x);
 problem make_problem(const problem_shape *shape, uint64_t *rng);
 void free_problem(problem *p);
 /* The same problem with K and V as the cache stores them; q, masks and the rest are p's. */

@@ -46,6 +46,12 @@ static uint64_t stream_of(uint64_t seed, int sequence, stream which)
     return random_bits(&rng);
 }
 
+bool format_holds(mqa_kv_type type, float x)
+{
+    _Alignas(64) unsigned char run[64 * 1024];
+    return sizeof run >= mqa_k_run_bytes(type, 1) && mqa_pack_k(type, run, 1, 0, &x);
+}
+
 /* ---- values ---------------------------------------------------------------------------------------- */
 
 static float *values_of(values_kind kind, stream which, uint64_t seed, int64_t n, int d)
@@ -61,6 +67,7 @@ static float *values_of(values_kind kind, stream which, uint64_t seed, int64_t n
         if (kind == VALUES_ZERO && which == STREAM_V) x[i] = (float)(i % d) - 3;
         /* A few tokens and a few queries whose products are beyond f32. */
         if (kind == VALUES_HUGE && which != STREAM_V && (i / d + (int64_t)(seed % 5)) % 5 == 0) x[i] *= 3e19f;
+        if (kind == VALUES_HUGE && which == STREAM_V && seed % 4 == 0) x[i] *= 3e37f;
     }
     return x;
 }
@@ -107,13 +114,15 @@ static float *slopes_of(const problem_shape *s, uint64_t rng)
 
 /* ---- masks ----------------------------------------------------------------------------------------- */
 
+enum { MAX_DOCUMENTS = 1000 };
+
 static void make_documents(problem *p, int i, uint64_t *rng)
 {
     const sequence_shape *s = &p->shape.of[i];
     if (s->document == 0) return;
     const int64_t end = s->n + s->q_ahead;
-    int64_t *starts = array(end + 1, sizeof *starts), n = 0;
-    for (int64_t at = 0; at < end && n < 1000; at += random_between(rng, 1, 2 * s->document))
+    int64_t *starts = array(MAX_DOCUMENTS, sizeof *starts), n = 0;
+    for (int64_t at = 0; at < end && n < MAX_DOCUMENTS; at += random_between(rng, 1, 2 * s->document))
         starts[n++] = at;
     if (n == 0) starts[n++] = 0;
     p->documents[i] = starts;
