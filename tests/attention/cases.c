@@ -10,8 +10,8 @@
 
 #include "kernels/kernels.h"
 
-const char *const column_names[COLUMNS] = {"ratios",  "dims",    "queries", "masks", "scores",
-                                           "formats", "results", "cascade", "mla",   "extremes"};
+const char *const column_names[COLUMNS] = {"ratios",  "dims",    "queries", "masks",    "scores",  "formats",
+                                           "results", "cascade", "mla",     "extremes", "numerics"};
 
 /* ---- fields by name ---------------------------------------------------------------------------------- */
 
@@ -358,11 +358,11 @@ static void draw_scores(test_case *c, column which, uint64_t *rng)
     if (chance(rng, 30)) c->slopes = SLOPES_HUGE;
 }
 
-static int64_t some_isa(uint64_t *rng, int64_t work)
+static int64_t some_isa(column which, int64_t work, uint64_t *rng)
 {
     for (;;) {
         const mqa_isa isa = (mqa_isa)random_between(rng, MQA_ISA_AUTO, MQA_ISA_NEON);
-        if (chance(rng, 50)) return MQA_ISA_AUTO;
+        if (which != COLUMN_NUMERICS && chance(rng, 50)) return MQA_ISA_AUTO;
         if ((isa == MQA_ISA_REFERENCE || isa == MQA_ISA_AMX_C) && work > 400000) continue;
         if (mqa_isa_available(isa)) return isa;
     }
@@ -371,7 +371,7 @@ static int64_t some_isa(uint64_t *rng, int64_t work)
 static void draw_route(test_case *c, int i, column which, uint64_t *rng)
 {
     case_route *r = &c->route[i];
-    r->isa = some_isa(rng, case_work(c));
+    r->isa = some_isa(which, case_work(c), rng);
     r->threads = chance(rng, 60) ? 1 : random_between(rng, 1, 4);
     r->together = (int64_t)chance(rng, 50);
     r->share = (int64_t)chance(rng, 80);
@@ -419,7 +419,8 @@ test_case random_case(column which, uint64_t seed)
     draw_sequences(&c, which, &rng);
     draw_masks(&c, which, &rng);
     draw_scores(&c, which, &rng);
-    c.numerics = random_between(&rng, MQA_NUMERICS_FAST, MQA_NUMERICS_PORTABLE);
+    c.numerics = which == COLUMN_NUMERICS ? MQA_NUMERICS_PORTABLE
+                                          : random_between(&rng, MQA_NUMERICS_FAST, MQA_NUMERICS_PORTABLE);
     fit(&c, chance(&rng, 3) ? 20000000 : chance(&rng, 20) ? 3000000 : 600000);
     for (int i = 0; i < N_ROUTES; i++) draw_route(&c, i, which, &rng);
     tidy_case(&c);

@@ -87,6 +87,7 @@ typedef enum column {
     COLUMN_CASCADE,
     COLUMN_MLA,
     COLUMN_EXTREMES,
+    COLUMN_NUMERICS,
     COLUMNS
 } column;
 extern const char *const column_names[COLUMNS];

@@ -238,6 +238,12 @@ static float *floats_of(const guarded *g)
 
 static const float GAP = 12345.0f;
 
+static void clear_results(batch *b)
+{
+    for (size_t i = 0; i < b->out.bytes / sizeof(float); i++) floats_of(&b->out)[i] = GAP;
+    for (size_t i = 0; i < b->lse.bytes / sizeof(float); i++) floats_of(&b->lse)[i] = GAP;
+}
+
 static void make_batch(solver *s, const piece *pieces, int n_pieces, batch *b)
 {
     const problem *p = s->p;
@@ -265,8 +271,8 @@ static void make_batch(solver *s, const piece *pieces, int n_pieces, batch *b)
     b->out = guarded_make(tokens * b->o_token * sizeof(float), sizeof(float));
     b->lse = guarded_make(tokens * heads * sizeof(float), sizeof(float));
     memset(b->q.data, 0xff, b->q.bytes);
-    float *out = floats_of(&b->out), *q = floats_of(&b->q);
-    for (size_t x = 0; x < tokens * b->o_token; x++) out[x] = GAP;
+    float *q = floats_of(&b->q);
+    clear_results(b);
     for (int j = 0; j < n_pieces; j++)
         for (int64_t query = pieces[j].first; query < pieces[j].end; query++, q += b->q_token)
             for (size_t h = 0; h < heads; h++)
@@ -313,7 +319,10 @@ static mqa_run run_of(const solver *s, const batch *b)
 static void run_plain(solver *s, batch *b)
 {
     const mqa_run run = run_of(s, b);
-    for (int twice = 0; twice < 2; twice++) CALL(s, mqa_plan_run(s->plan, &run, &err_));
+    for (int twice = 0; twice < 2; twice++) {
+        clear_results(b);
+        CALL(s, mqa_plan_run(s->plan, &run, &err_));
+    }
 }
 
 static void run_in_workspace(solver *s, batch *b)
