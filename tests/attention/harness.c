@@ -130,6 +130,7 @@ static void return_pages(solver *s, int i)
 {
     mqa_sequence *seq = s->seq[i];
     const int64_t n = s->n_borrowed[i];
+    if (n == 0) return;
     seq->n_pages -= n;
     memmove(seq->pages, seq->pages + n, (size_t)seq->n_pages * sizeof *seq->pages);
     seq->first_page += n;

@@ -297,6 +297,7 @@ static void hostile_masks(void **state)
         {.sequence = b->seq, .n_queries = 2, .q_ahead = INT64_MAX},
         {.sequence = b->seq, .n_queries = 22, .q_ahead = 1},
         {.sequence = b->seq, .n_queries = INT64_MAX / 2, .q_ahead = INT64_MAX / 2},
+        {.sequence = b->seq, .n_queries = INT64_C(1) << 40, .q_ahead = INT64_C(1) << 41},
         {.sequence = b->seq, .n_queries = 2, .documents = late, .n_documents = 2},
         {.sequence = b->seq, .n_queries = 2, .documents = twice, .n_documents = 3},
         {.sequence = b->seq, .n_queries = 2, .documents = back, .n_documents = 3},
