@@ -131,7 +131,7 @@ typedef struct mqa_run {
      *     out = sum of exp(s) v / (exp(sink) + sum of exp(s)).     [n_heads], or NULL */
     const float *sinks;
     /* ALiBi (arXiv:2108.12409): slope[head] * (token's position - query's) is added to the score.
-     * [n_heads], or NULL. Positions are those in the sequence, for trees too. */
+     * [n_heads], or NULL. Positions are those in the sequence, for trees too; they must be below 2^31. */
     const float *alibi_slopes;
     /* Instead of out and lse: a state for each group of 8,192 tokens at absolute positions, group g of a row
      * at index g - mqa_plan_first_group(plan): [mqa_plan_n_groups(plan)][tokens][n_heads]. Folded in
@@ -140,8 +140,9 @@ typedef struct mqa_run {
     const mqa_states *states; /* NULL: out is wanted */
 } mqa_run;
 
-/* Runs one layer on all the context's threads. No allocation. MQA_ERR_NOT_FINITE if a query is; the results
- * are then undefined. */
+/* Runs one layer on all the context's threads. No allocation. MQA_ERR_NOT_FINITE if a query is not finite;
+ * the results are then undefined. Scores of finite values may be beyond f32 all the same: a row that sees one
+ * of +inf or NaN gives out and lse NaN, and only that row; one of -inf counts as unseen. */
 MQA_API mqa_status mqa_plan_run(mqa_plan *plan, const mqa_run *run, mqa_error *err);
 
 /* The arithmetic in force for the cache's format: "portable/1", "avx512-bf16/1", "amx-bf16/1". */

@@ -272,9 +272,10 @@ static void emit_states(void *arg, int64_t group, mqa_row_states states)
     const int64_t first = (group - b->layer->first_group) * b->layer->n_tokens * plan->options.n_heads;
     for (int r = 0; r < b->n; r++) {
         const int64_t i = first + state_index(b->layer, &b->rows[r]);
+        const float *o = states.o + (size_t)r * (size_t)MQA_PAD(d_v);
         to->m[i] = states.m[r];
-        to->l[i] = states.l[r];
-        memcpy(to->o + i * d_v, states.o + (size_t)r * (size_t)MQA_PAD(d_v), (size_t)d_v * sizeof(float));
+        to->l[i] = mqa_one_nan(states.l[r]);
+        for (int c = 0; c < d_v; c++) to->o[i * d_v + c] = mqa_one_nan(o[c]);
     }
 }
 
@@ -437,6 +438,20 @@ static mqa_status check_values(const float *x, int n, const char *what, mqa_erro
     return MQA_OK;
 }
 
+/* The kernel takes distances of 32 bits. */
+static mqa_status check_distances(const mqa_plan *plan, mqa_error *err)
+{
+    for (int i = 0; i < plan->n_items; i++) {
+        const mqa_item *item = &plan->items[i];
+        const int64_t last = item->first_position + item->n_queries - 1;
+        if (last > INT32_MAX || item->length > INT32_MAX)
+            return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                            "item %d: alibi_slopes, but positions up to %" PRId64 ": beyond 2^31", i,
+                            last > item->length ? last : item->length);
+    }
+    return MQA_OK;
+}
+
 static mqa_status check_run(const mqa_plan *plan, const mqa_run *run, mqa_error *err)
 {
     if (!plan || !run) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_plan_run: plan or run is NULL");
@@ -462,7 +477,8 @@ static mqa_status check_run(const mqa_plan *plan, const mqa_run *run, mqa_error 
             return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                             "item %d's sequence has changed its length since mqa_plan_batch", i);
     MQA_TRY(check_values(run->sinks, plan->options.n_heads, "sinks", err));
-    return check_values(run->alibi_slopes, plan->options.n_heads, "alibi_slopes", err);
+    MQA_TRY(check_values(run->alibi_slopes, plan->options.n_heads, "alibi_slopes", err));
+    return run->alibi_slopes ? check_distances(plan, err) : MQA_OK;
 }
 
 /* Groups that a row sees nothing of are not computed: all states begin empty. */

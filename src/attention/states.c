@@ -48,7 +48,8 @@ mqa_status mqa_merge_states(const mqa_context *ctx, int64_t n_rows, int head_dim
         load_row(into, r, head_dim_vo, &a);
         load_row(next, r, head_dim_vo, &b);
         kernels->fold(1, head_dim_vo, &into.m[r], &into.l[r], a.o, &next.m[r], &next.l[r], b.o);
-        memcpy(into.o + r * head_dim_vo, a.o, (size_t)head_dim_vo * sizeof(float));
+        into.l[r] = mqa_one_nan(into.l[r]);
+        for (int c = 0; c < head_dim_vo; c++) into.o[r * head_dim_vo + c] = mqa_one_nan(a.o[c]);
     }
     mqa_fpenv_leave(saved);
     return MQA_OK;

@@ -82,11 +82,17 @@ typedef void mqa_softcap_fn(float *s, int n, float cap);
 /* s[t] += slope * (first + t), rounded once; the distance is below 2^31 in magnitude. */
 typedef void mqa_alibi_fn(float *s, int n, float slope, int32_t first);
 
+/* What a machine makes of inf - inf has a sign that others give otherwise: results carry one NaN only. */
+static inline float mqa_one_nan(float x)
+{
+    return x == x ? x : __builtin_nanf("");
+}
+
 /* rows states: m[rows], l[rows], o[rows * MQA_PAD(d_v)]; a = fold(a, b). */
 typedef void mqa_fold_fn(int rows, int d_v, float *a_m, float *a_l, float *a_o, const float *b_m,
                          const float *b_l, const float *b_o);
 
-/* out[r] (d_v floats) = o / l, 0 where l is 0. lse: rows floats, or NULL. */
+/* out[r] (d_v floats) = o / l, 0 where l is 0. lse: rows floats, or NULL. Every NaN is mqa_one_nan's. */
 typedef void mqa_finish_fn(int rows, int d_v, const float *m, const float *l, const float *o,
                            float *const *out, float *lse);
 

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* Solving a problem by the library.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,92 +10,22 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "attention/plan.h"
+#include "guarded.h"
 #include "harness.h"
 #include "kvcache/cache.h"
 
-uint64_t random_bits(uint64_t *rng)
-{
-    uint64_t z = (*rng += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
+enum { LAYERS = 2, LAYER = 1, MESSAGE = 512 };
 
-int64_t random_between(uint64_t *rng, int64_t lo, int64_t hi)
-{
-    return lo + (int64_t)(random_bits(rng) % (uint64_t)(hi - lo + 1));
-}
-
-float gaussian(uint64_t *rng)
-{
-    const double u = ((double)(random_bits(rng) >> 11) + 0.5) * 0x1p-53;
-    const double v = (double)(random_bits(rng) >> 11) * 0x1p-53;
-    return (float)(sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
-}
-
-static float *floats(int64_t n)
-{
-    float *x = malloc((size_t)n * sizeof *x);
-    assert_non_null(x);
-    return x;
-}
-
-static float *gaussians(uint64_t *rng, int64_t n)
-{
-    float *x = floats(n);
-    for (int64_t i = 0; i < n; i++) x[i] = gaussian(rng);
-    return x;
-}
-
-problem make_problem(const problem_shape *s, uint64_t *rng)
-{
-    problem p = {.shape = *s, .sm_scale = 1.0f / sqrtf((float)s->d)};
-    for (int i = 0; i < s->n_sequences; i++) {
-        p.k[i] = gaussians(rng, s->n[i] * s->n_kv_heads * s->d);
-        p.v[i] = gaussians(rng, s->n[i] * s->n_kv_heads * s->d_v);
-        p.q[i] = gaussians(rng, s->n_queries[i] * s->n_heads * s->d);
-    }
-    return p;
-}
-
-void free_problem(problem *p)
-{
-    for (int i = 0; i < p->shape.n_sequences; i++) free(p->k[i]), free(p->v[i]), free(p->q[i]);
-}
-
-void free_answer(const problem *p, answer *a)
-{
-    for (int i = 0; i < p->shape.n_sequences; i++) free(a->out[i]), free(a->lse[i]);
-}
-
-problem stored_problem(const problem *p)
-{
-    const problem_shape *s = &p->shape;
-    problem out = *p;
-    unsigned char *run = aligned_alloc(64, mqa_k_run_bytes(MQA_KV_F32, 1024));
-    for (int i = 0; i < s->n_sequences; i++) {
-        out.k[i] = floats(s->n[i] * s->n_kv_heads * s->d);
-        out.v[i] = floats(s->n[i] * s->n_kv_heads * s->d_v);
-        out.q[i] = floats(s->n_queries[i] * s->n_heads * s->d);
-        memcpy(out.q[i], p->q[i], (size_t)(s->n_queries[i] * s->n_heads * s->d) * sizeof(float));
-        for (int64_t t = 0; t < s->n[i] * s->n_kv_heads; t++) {
-            assert_true(mqa_pack_k(s->k_type, run, s->d, 5, p->k[i] + t * s->d));
-            mqa_unpack_k(s->k_type, run, s->d, 5, out.k[i] + t * s->d);
-            assert_true(mqa_pack_v(s->v_type, run, s->d_v, 5, p->v[i] + t * s->d_v));
-            mqa_unpack_v(s->v_type, run, s->d_v, 5, out.v[i] + t * s->d_v);
-        }
-    }
-    free(run);
-    return out;
-}
-
-/* ---- solving -------------------------------------------------------------------------------------- */
-
-enum { LAYERS = 2, LAYER = 1 };
+/* Queries [first, end) of a sequence, asked in one batch. */
+typedef struct piece {
+    int sequence;
+    int64_t first, end;
+} piece;
 
 typedef struct solver {
     const problem *p;
@@ -102,17 +35,42 @@ typedef struct solver {
     mqa_cache *cache;
     mqa_plan *plan;
     mqa_sequence *seq[MAX_SEQUENCES];
+    int64_t n_borrowed[MAX_SEQUENCES]; /* pages that are another's */
+    int64_t asked[MAX_SEQUENCES];      /* queries so far */
+    jmp_buf failed;
+    char *what;
 } solver;
+
+/* ---- failing: up to try_solve; what was held is lost -------------------------------------------------- */
+
+static void fail_solver(solver *s, const char *what, const char *message)
+{
+    snprintf(s->what, MESSAGE, "%s: %s", what, message);
+    longjmp(s->failed, 1);
+}
+
+#define CALL(s, call)                                                                                        \
+    do {                                                                                                     \
+        mqa_error err_ = {0};                                                                                \
+        if ((call) != MQA_OK) fail_solver(s, #call, err_.message);                                           \
+    } while (0)
+
+#define MUST(s, what, cond)                                                                                  \
+    do {                                                                                                     \
+        if (!(cond)) fail_solver(s, what, #cond);                                                            \
+    } while (0)
+
+/* ---- pages --------------------------------------------------------------------------------------------- */
 
 /* Sequences of others come and go in turns, so that freed pages are in disorder; they leave NaN behind. */
 static void recycle(solver *s)
 {
     mqa_sequence *a, *b;
-    assert_int_equal(mqa_sequence_create(s->cache, &a, NULL), MQA_OK);
-    assert_int_equal(mqa_sequence_create(s->cache, &b, NULL), MQA_OK);
+    CALL(s, mqa_sequence_create(s->cache, &a, &err_));
+    CALL(s, mqa_sequence_create(s->cache, &b, &err_));
     for (int i = 0; i < 9; i++) {
-        assert_int_equal(mqa_sequence_extend(i % 3 ? a : b, 90, NULL), MQA_OK);
-        if (i == 5) assert_int_equal(mqa_sequence_truncate(a, mqa_sequence_length(a) - 70, NULL), MQA_OK);
+        CALL(s, mqa_sequence_extend(i % 3 ? a : b, 90, &err_));
+        if (i == 5) CALL(s, mqa_sequence_truncate(a, mqa_sequence_length(a) - 70, &err_));
     }
     mqa_sequence_destroy(&b);
     mqa_sequence_destroy(&a);
@@ -122,117 +80,374 @@ static void recycle(solver *s)
                    s->cache->layout.slice_bytes);
 }
 
-/* Appends the next chunk of sequence i; returns how many of its tokens ask. */
-static int64_t append(solver *s, int i)
+/* The other layer belongs to nobody here. */
+static void poison_other_layer(const solver *s, int i)
 {
-    const problem_shape *shape = &s->p->shape;
-    const int64_t at = mqa_sequence_length(s->seq[i]);
-    int64_t n = shape->n[i] - at;
-    if (n > s->way->chunk) n = s->way->chunk;
-    if (n == 0) return 0;
-    const size_t k_row = (size_t)(shape->n_kv_heads * shape->d),
-                 v_row = (size_t)(shape->n_kv_heads * shape->d_v);
-    assert_int_equal(mqa_sequence_extend(s->seq[i], n, NULL), MQA_OK);
-    assert_int_equal(mqa_sequence_write(s->seq[i], LAYER, at, n, s->p->k[i] + (size_t)at * k_row, k_row,
-                                        (size_t)shape->d, s->p->v[i] + (size_t)at * v_row, v_row,
-                                        (size_t)shape->d_v, NULL),
-                     MQA_OK);
-    const int64_t asking = at + n - (shape->n[i] - shape->n_queries[i]);
-    return asking < 0 ? 0 : asking < n ? asking : n;
+    for (int64_t page = 0; page < s->seq[i]->n_pages; page++)
+        memset(mqa_arena_slice(&s->cache->arena, 1 - LAYER, s->seq[i]->pages[page]), 0xff,
+               s->cache->layout.slice_bytes);
 }
 
-/* Runs a batch; q and out go through arrays with gaps, which must stay as they were. */
-static void run_batch(solver *s, const int *which, const int64_t *n_queries, int n_items)
+static bool any_sees(const problem *p, int i, int64_t granule)
+{
+    for (int64_t query = 0; query < p->shape.of[i].n_queries; query++)
+        for (int t = 0; t < MQA_GRANULE; t++)
+            if (sees(p, i, query, granule * MQA_GRANULE + t)) return true;
+    return false;
+}
+
+/* Pages that no query of any sequence sees. */
+static void poison_unseen(solver *s)
+{
+    bool *needed = calloc((size_t)s->cache->config.max_pages, sizeof *needed);
+    for (int poison = 0; poison < 2; poison++)
+        for (int i = 0; i < s->p->shape.n_sequences; i++)
+            for (int64_t g = 0; g < s->seq[i]->n_pages; g++) {
+                const int32_t page = s->seq[i]->pages[g];
+                if (!poison)
+                    needed[page] |= any_sees(s->p, i, s->seq[i]->first_page + g);
+                else if (!needed[page])
+                    memset(mqa_arena_slice(&s->cache->arena, LAYER, page), 0xff,
+                           s->cache->layout.slice_bytes);
+            }
+    free(needed);
+}
+
+/* A sequence that begins with whole pages of another: what a fork makes, but for the open page. The pages
+ * stay the parent's, who lives longer. */
+static void borrow_pages(solver *s, int i, int parent, int64_t n_pages)
+{
+    mqa_sequence *seq = s->seq[i];
+    CALL(s, mqa_sequence_extend(seq, n_pages * MQA_PAGE_TOKENS, &err_));
+    for (int64_t page = 0; page < n_pages; page++) {
+        mqa_arena_give_back(&s->cache->arena, seq->pages[page]);
+        seq->pages[page] = s->seq[parent]->pages[page];
+    }
+    s->n_borrowed[i] = n_pages;
+}
+
+static void return_pages(solver *s, int i)
+{
+    mqa_sequence *seq = s->seq[i];
+    const int64_t n = s->n_borrowed[i];
+    if (n == 0) return;
+    seq->n_pages -= n;
+    memmove(seq->pages, seq->pages + n, (size_t)seq->n_pages * sizeof *seq->pages);
+    seq->first_page += n;
+}
+
+/* ---- appending ------------------------------------------------------------------------------------------
+ */
+
+static void write_tokens(solver *s, int i, int64_t at, int64_t n, const float *k, const float *v)
 {
     const problem_shape *shape = &s->p->shape;
-    const size_t q_head = (size_t)shape->d + 3, q_token = q_head * (size_t)shape->n_heads + 5;
-    const size_t o_head = (size_t)shape->d_v + 1, o_token = o_head * (size_t)shape->n_heads + 2;
-    mqa_plan_item items[MAX_SEQUENCES];
-    int64_t rows = 0;
-    for (int j = 0; j < n_items; j++) {
-        items[j] = (mqa_plan_item){.sequence = s->seq[which[j]], .n_queries = n_queries[j]};
-        rows += n_queries[j];
-    }
-    float *q = floats(rows * (int64_t)q_token), *out = floats(rows * (int64_t)o_token);
-    float *lse = floats(rows * shape->n_heads);
-    memset(q, 0xff, (size_t)rows * q_token * sizeof *q);
-    for (size_t i = 0; i < (size_t)rows * o_token; i++) out[i] = 12345.0f;
+    const size_t k_row = (size_t)(shape->n_kv_heads * shape->d);
+    const size_t v_row = (size_t)(shape->n_kv_heads * shape->d_v);
+    if (shape->v_in_k) v = NULL;
+    CALL(s, mqa_sequence_write(s->seq[i], LAYER, at, n, k, k_row, (size_t)shape->d, v, v_row,
+                               (size_t)shape->d_v, &err_));
+}
 
-    int64_t row = 0;
-    for (int j = 0; j < n_items; j++)
-        for (int64_t t = 0; t < n_queries[j]; t++, row++)
-            for (int h = 0; h < shape->n_heads; h++) {
-                const int64_t token = mqa_sequence_length(s->seq[which[j]]) - n_queries[j] + t -
-                                      (shape->n[which[j]] - shape->n_queries[which[j]]);
-                memcpy(q + (size_t)row * q_token + (size_t)h * q_head,
-                       s->p->q[which[j]] + (token * shape->n_heads + h) * shape->d,
-                       (size_t)shape->d * sizeof *q);
+/* Tokens come, are written, and go again. */
+static void speculate(solver *s, int i)
+{
+    enum { DRAFTS = 5 };
+    const problem_shape *shape = &s->p->shape;
+    const int64_t length = mqa_sequence_length(s->seq[i]);
+    const size_t n = (size_t)DRAFTS * (size_t)shape->n_kv_heads * (size_t)(shape->d + shape->d_v);
+    float *x = malloc(n * sizeof *x);
+    for (size_t j = 0; j < n; j++) x[j] = 77;
+    CALL(s, mqa_sequence_extend(s->seq[i], DRAFTS, &err_));
+    write_tokens(s, i, length, DRAFTS, x, x);
+    CALL(s, mqa_sequence_truncate(s->seq[i], length, &err_));
+    free(x);
+}
+
+/* The next chunk of sequence i; false: none yet, the parent must come first. */
+static bool append(solver *s, int i)
+{
+    const problem_shape *shape = &s->p->shape;
+    const sequence_shape *of = &shape->of[i];
+    const int64_t common = s->way->share ? of->shared / MQA_PAGE_TOKENS : 0;
+    if (common > 0 && s->n_borrowed[i] == 0) {
+        if (mqa_sequence_length(s->seq[of->parent]) < common * MQA_PAGE_TOKENS) return false;
+        borrow_pages(s, i, of->parent, common);
+    }
+    const int64_t at = mqa_sequence_length(s->seq[i]);
+    int64_t n = of->n - at;
+    if (n > s->way->chunk) n = s->way->chunk;
+    if (n > 0) {
+        if (s->way->speculate) speculate(s, i);
+        CALL(s, mqa_sequence_extend(s->seq[i], n, &err_));
+        write_tokens(s, i, at, n, s->p->k[i] + at * shape->n_kv_heads * shape->d,
+                     s->p->v[i] + at * shape->n_kv_heads * shape->d_v);
+        /* A window's pages would be gone when the queries come. */
+        if (s->way->speculate && shape->window == 0) speculate(s, i);
+    }
+    poison_other_layer(s, i);
+    return true;
+}
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+static int64_t max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Whether queries [.., end) see no token but those that are there. */
+static bool all_there(const solver *s, int i, int64_t end)
+{
+    const sequence_shape *of = &s->p->shape.of[i];
+    int64_t needed = max64(position_of(s->p, i, end - 1) + 1, of->prefix);
+    if (s->p->shape.mask == MQA_MASK_FULL || needed > of->n) needed = of->n;
+    return needed <= mqa_sequence_length(s->seq[i]);
+}
+
+/* The queries that can be asked now: those that end with the sequence's tokens, or beyond its last. */
+static bool next_piece(solver *s, int i, piece *out)
+{
+    const sequence_shape *of = &s->p->shape.of[i];
+    const int64_t length = mqa_sequence_length(s->seq[i]), first = s->asked[i];
+    int64_t end = length - position_of(s->p, i, 0);
+    if (length == of->n) end = min64(of->n_queries, max64(end, first + s->way->chunk));
+    if (end <= first || !all_there(s, i, end)) return false;
+    *out = (piece){i, first, end};
+    s->asked[i] = end;
+    return true;
+}
+
+/* ---- asking ----------------------------------------------------------------------------------------------
+ */
+
+typedef struct batch {
+    const piece *pieces;
+    int n_pieces;
+    int64_t n_tokens;
+    size_t q_head, q_token, o_head, o_token; /* strides: arrays with gaps, which must stay as they were */
+    mqa_plan_item items[MAX_SEQUENCES];
+    guarded q, out, lse;
+} batch;
+
+static float *floats_of(const guarded *g)
+{
+    return (float *)(void *)g->data;
+}
+
+static const float GAP = 12345.0f;
+
+static void clear_results(batch *b)
+{
+    for (size_t i = 0; i < b->out.bytes / sizeof(float); i++) floats_of(&b->out)[i] = GAP;
+    for (size_t i = 0; i < b->lse.bytes / sizeof(float); i++) floats_of(&b->lse)[i] = GAP;
+}
+
+static void make_batch(solver *s, const piece *pieces, int n_pieces, batch *b)
+{
+    const problem *p = s->p;
+    const size_t heads = (size_t)p->shape.n_heads, d = (size_t)p->shape.d;
+    *b = (batch){.pieces = pieces, .n_pieces = n_pieces};
+    b->q_head = d + 3, b->q_token = b->q_head * heads + 5;
+    b->o_head = (size_t)p->shape.d_v + 1, b->o_token = b->o_head * heads + 2;
+    for (int j = 0; j < n_pieces; j++) {
+        const int i = pieces[j].sequence;
+        const int64_t length = mqa_sequence_length(s->seq[i]);
+        b->items[j] = (mqa_plan_item){
+            .sequence = s->seq[i],
+            .n_queries = pieces[j].end - pieces[j].first,
+            .q_ahead = position_of(p, i, pieces[j].end - 1) + 1 - length,
+            .prefix = p->shape.of[i].prefix,
+            .documents = p->documents[i],
+            .n_documents = p->n_documents[i],
+            .bits = p->bits[i] ? p->bits[i] + (size_t)pieces[j].first * p->bits_stride[i] : NULL,
+            .bits_stride = p->bits_stride[i],
+            .bits_first = p->bits_first[i]};
+        b->n_tokens += b->items[j].n_queries;
+    }
+    const size_t tokens = (size_t)b->n_tokens;
+    b->q = guarded_make(tokens * b->q_token * sizeof(float), sizeof(float));
+    b->out = guarded_make(tokens * b->o_token * sizeof(float), sizeof(float));
+    b->lse = guarded_make(tokens * heads * sizeof(float), sizeof(float));
+    memset(b->q.data, 0xff, b->q.bytes);
+    float *q = floats_of(&b->q);
+    clear_results(b);
+    for (int j = 0; j < n_pieces; j++)
+        for (int64_t query = pieces[j].first; query < pieces[j].end; query++, q += b->q_token)
+            for (size_t h = 0; h < heads; h++)
+                memcpy(q + h * b->q_head, p->q[pieces[j].sequence] + ((size_t)query * heads + h) * d,
+                       d * sizeof *q);
+}
+
+static void take_results(solver *s, batch *b)
+{
+    const int64_t heads = s->p->shape.n_heads, d_v = s->p->shape.d_v;
+    const float *out = floats_of(&b->out), *lse = floats_of(&b->lse);
+    for (int j = 0; j < b->n_pieces; j++)
+        for (int64_t query = b->pieces[j].first; query < b->pieces[j].end; query++) {
+            const int i = b->pieces[j].sequence;
+            for (int64_t h = 0; h < heads; h++) {
+                const float *o = out + (size_t)h * b->o_head;
+                MUST(s, "the gaps of out", o[d_v] == GAP);
+                memcpy(s->a->out[i] + (query * heads + h) * d_v, o, (size_t)d_v * sizeof *o);
+                s->a->lse[i][query * heads + h] = *lse++;
             }
-    assert_int_equal(mqa_plan_batch(s->plan, items, n_items, NULL), MQA_OK);
-    const mqa_run run = {.struct_size = sizeof run,
-                         .layer = LAYER,
-                         .q = q,
-                         .q_stride_token = q_token,
-                         .q_stride_head = q_head,
-                         .out = out,
-                         .out_stride_token = o_token,
-                         .out_stride_head = o_head,
-                         .lse = lse};
-    /* Twice: a plan is used for every layer. */
-    for (int twice = 0; twice < 2; twice++) assert_int_equal(mqa_plan_run(s->plan, &run, NULL), MQA_OK);
-    row = 0;
-    for (int j = 0; j < n_items; j++)
-        for (int64_t t = 0; t < n_queries[j]; t++, row++) {
-            const int i = which[j];
-            const int64_t token =
-                mqa_sequence_length(s->seq[i]) - n_queries[j] + t - (shape->n[i] - shape->n_queries[i]);
-            for (int h = 0; h < shape->n_heads; h++) {
-                const float *o = out + (size_t)row * o_token + (size_t)h * o_head;
-                memcpy(s->a->out[i] + (token * shape->n_heads + h) * shape->d_v, o,
-                       (size_t)shape->d_v * sizeof *o);
-                assert_true(o[shape->d_v] == 12345.0f);
-                s->a->lse[i][token * shape->n_heads + h] = lse[row * shape->n_heads + h];
-            }
+            MUST(s, "the gaps of out", out[b->o_token - 1] == GAP && out[b->o_token - 2] == GAP);
+            out += b->o_token;
         }
-    free(q), free(out), free(lse);
+    const bool intact = guarded_free(&b->q) & guarded_free(&b->out) & guarded_free(&b->lse);
+    MUST(s, "bytes before q, out or lse", intact);
+}
+
+static mqa_run run_of(const solver *s, const batch *b)
+{
+    return (mqa_run){.struct_size = sizeof(mqa_run),
+                     .layer = LAYER,
+                     .q = floats_of(&b->q),
+                     .q_stride_token = b->q_token,
+                     .q_stride_head = b->q_head,
+                     .out = floats_of(&b->out),
+                     .out_stride_token = b->o_token,
+                     .out_stride_head = b->o_head,
+                     .lse = floats_of(&b->lse),
+                     .sinks = s->p->sinks,
+                     .alibi_slopes = s->p->slopes};
+}
+
+/* Twice: a plan is used for every layer. */
+static void run_plain(solver *s, batch *b)
+{
+    const mqa_run run = run_of(s, b);
+    for (int twice = 0; twice < 2; twice++) {
+        clear_results(b);
+        CALL(s, mqa_plan_run(s->plan, &run, &err_));
+    }
+}
+
+static void run_in_workspace(solver *s, batch *b)
+{
+    const mqa_run run = run_of(s, b);
+    guarded small = guarded_make(64, 64);
+    mqa_error err;
+    CALL(s, mqa_plan_set_workspace(s->plan, small.data, small.bytes, &err_));
+    MUST(s, "a small workspace", mqa_plan_batch(s->plan, b->items, b->n_pieces, &err) == MQA_ERR_BUDGET);
+    MUST(s, "a small workspace", mqa_plan_run(s->plan, &run, &err) == MQA_ERR_INVALID_ARGUMENT);
+    guarded right = guarded_make(mqa_plan_workspace_bytes(s->plan), 64);
+    CALL(s, mqa_plan_set_workspace(s->plan, right.data, right.bytes, &err_));
+    CALL(s, mqa_plan_batch(s->plan, b->items, b->n_pieces, &err_));
+    CALL(s, mqa_plan_run(s->plan, &run, &err_));
+    CALL(s, mqa_plan_set_workspace(s->plan, NULL, 0, &err_));
+    const bool intact = guarded_free(&small) & guarded_free(&right);
+    MUST(s, "bytes around a workspace", intact);
+}
+
+/* By groups, which are merged into the first of them, or into empty states. */
+static void run_by_states(solver *s, batch *b)
+{
+    const int d_v = s->p->shape.d_v;
+    const size_t heads = (size_t)s->p->shape.n_heads, rows = (size_t)b->n_tokens * heads, width = (size_t)d_v;
+    const size_t n_groups = (size_t)mqa_plan_n_groups(s->plan);
+    guarded m = guarded_make((n_groups + 1) * rows * sizeof(float), sizeof(float));
+    guarded l = guarded_make((n_groups + 1) * rows * sizeof(float), sizeof(float));
+    guarded o = guarded_make((n_groups + 1) * rows * width * sizeof(float), sizeof(float));
+    mqa_states total = {floats_of(&m), floats_of(&l), floats_of(&o)};
+    for (size_t r = 0; r < rows; r++) total.m[r] = -INFINITY, total.l[r] = 0;
+    memset(total.o, 0, rows * width * sizeof(float));
+
+    const mqa_states groups = {total.m + rows, total.l + rows, total.o + rows * width};
+    mqa_run run = run_of(s, b);
+    run.out = run.lse = NULL;
+    run.sinks = NULL;
+    run.states = &groups;
+    CALL(s, mqa_plan_run(s->plan, &run, &err_));
+    for (size_t g = 0; g < n_groups; g++) {
+        const mqa_states next = {groups.m + g * rows, groups.l + g * rows, groups.o + g * rows * width};
+        if (g == 0 && !s->way->reversed)
+            total = next;
+        else
+            CALL(s, mqa_merge_states(s->ctx, (int64_t)rows, d_v, total, next, &err_));
+    }
+    float *sinks = malloc(rows * sizeof *sinks);
+    for (size_t r = 0; r < rows && s->p->sinks; r++) sinks[r] = s->p->sinks[r % heads];
+    float *out = floats_of(&b->out), *lse = floats_of(&b->lse);
+    for (size_t token = 0; token < (size_t)b->n_tokens; token++) {
+        const size_t r = token * heads;
+        const mqa_states of_token = {total.m + r, total.l + r, total.o + r * width};
+        CALL(s, mqa_states_finish(s->ctx, (int64_t)heads, d_v, of_token, s->p->sinks ? sinks + r : NULL,
+                                  out + token * b->o_token, b->o_head, lse + r, &err_));
+    }
+    free(sinks);
+    const bool intact = guarded_free(&m) & guarded_free(&l) & guarded_free(&o);
+    MUST(s, "bytes before states", intact);
+}
+
+static void run_batch(solver *s, const piece *pieces, int n_pieces)
+{
+    batch b;
+    make_batch(s, pieces, n_pieces, &b);
+    CALL(s, mqa_plan_batch(s->plan, b.items, n_pieces, &err_));
+    switch (s->way->results) {
+    case RESULTS_STATES:
+        run_by_states(s, &b);
+        break;
+    case RESULTS_WORKSPACE:
+        run_in_workspace(s, &b);
+        break;
+    default:
+        run_plain(s, &b);
+    }
+    take_results(s, &b);
+}
+
+/* ---- all of it -------------------------------------------------------------------------------------------
+ */
+
+static bool finished(const solver *s, int i)
+{
+    return s->asked[i] == s->p->shape.of[i].n_queries;
 }
 
 static void solve_together(solver *s)
 {
-    for (int more = 1; more;) {
-        int which[MAX_SEQUENCES], n_items = 0;
-        int64_t n_queries[MAX_SEQUENCES];
-        more = 0;
-        for (int i = 0; i < s->p->shape.n_sequences; i++) {
-            const int64_t asking = append(s, i);
-            more |= mqa_sequence_length(s->seq[i]) < s->p->shape.n[i];
-            if (asking == 0) continue;
-            which[n_items] = i;
-            n_queries[n_items++] = asking;
+    const int n = s->p->shape.n_sequences;
+    for (bool more = true; more;) {
+        piece pieces[MAX_SEQUENCES];
+        int n_pieces = 0;
+        more = false;
+        bool ready[MAX_SEQUENCES];
+        for (int i = 0; i < n; i++) ready[i] = append(s, i);
+        if (s->way->poison) poison_unseen(s);
+        for (int j = 0; j < n; j++) {
+            const int i = s->way->reversed ? n - 1 - j : j;
+            if (ready[i] && !finished(s, i)) n_pieces += next_piece(s, i, &pieces[n_pieces]);
+            more |= !finished(s, i);
         }
-        if (n_items) run_batch(s, which, n_queries, n_items);
+        if (n_pieces) run_batch(s, pieces, n_pieces);
     }
 }
 
 static void solve_alone(solver *s)
 {
-    for (int i = 0; i < s->p->shape.n_sequences; i++)
-        while (mqa_sequence_length(s->seq[i]) < s->p->shape.n[i]) {
-            const int64_t asking = append(s, i);
-            if (asking) run_batch(s, &i, &asking, 1);
-        }
+    for (int i = 0; i < s->p->shape.n_sequences; i++) do {
+            piece one;
+            append(s, i);
+            if (next_piece(s, i, &one)) run_batch(s, &one, 1);
+        } while (!finished(s, i) || mqa_sequence_length(s->seq[i]) < s->p->shape.of[i].n);
 }
 
-answer solve(const problem *p, const route *way)
+static void set_up(solver *s)
 {
-    const problem_shape *shape = &p->shape;
-    answer a;
-    solver s = {.p = p, .way = way, .a = &a};
+    const problem_shape *shape = &s->p->shape;
+    const route *way = s->way;
     mqa_context_options options = mqa_context_options_default();
     options.isa = way->isa;
     options.numerics = way->numerics;
     options.n_threads = way->threads;
-    assert_int_equal(mqa_context_create(&options, &s.ctx, NULL), MQA_OK);
+    CALL(s, mqa_context_create(&options, &s->ctx, &err_));
+    int64_t pages = 40;
+    for (int i = 0; i < shape->n_sequences; i++) pages += mqa_pages_for(shape->of[i].n) + 1;
     const mqa_cache_config config = {.struct_size = sizeof config,
                                      .n_layers = LAYERS,
                                      .n_kv_heads = shape->n_kv_heads,
@@ -240,29 +455,59 @@ answer solve(const problem *p, const route *way)
                                      .head_dim_vo = shape->d_v,
                                      .k_type = shape->k_type,
                                      .v_type = shape->v_type,
+                                     .v_in_k = shape->v_in_k,
                                      .window = shape->window,
-                                     .max_pages = 1000};
-    assert_int_equal(mqa_cache_create(s.ctx, &config, &s.cache, NULL), MQA_OK);
-    mqa_plan_options plan_options = mqa_plan_options_default();
-    plan_options.n_heads = shape->n_heads;
-    plan_options.sm_scale = p->sm_scale;
-    assert_int_equal(mqa_plan_create(s.cache, &plan_options, &s.plan, NULL), MQA_OK);
-    if (way->block_rows) s.plan->block_rows = way->block_rows;
-    if (way->tasks_per_thread) s.plan->tasks_per_thread = way->tasks_per_thread;
-    if (way->cut_all) s.plan->least_cost = 0;
-    if (way->recycled) recycle(&s);
+                                     .max_pages = pages};
+    CALL(s, mqa_cache_create(s->ctx, &config, &s->cache, &err_));
+    mqa_plan_options plan = mqa_plan_options_default();
+    plan.n_heads = shape->n_heads;
+    plan.sm_scale = s->p->sm_scale;
+    plan.mask = shape->mask;
+    if (shape->plan_window > 0) plan.window_left = shape->plan_window - 1;
+    plan.n_sink_tokens = shape->n_sink_tokens;
+    plan.chunk = shape->chunk;
+    plan.logit_softcap = shape->softcap;
+    CALL(s, mqa_plan_create(s->cache, &plan, &s->plan, &err_));
+    if (way->block_rows) s->plan->block_rows = way->block_rows;
+    if (way->tasks_per_thread) s->plan->tasks_per_thread = way->tasks_per_thread;
+    if (way->cut_all) s->plan->least_cost = 0;
+    if (way->no_cascade) s->plan->cascade = false;
+    if (way->recycled) recycle(s);
     for (int i = 0; i < shape->n_sequences; i++) {
-        a.out[i] = floats(shape->n_queries[i] * shape->n_heads * shape->d_v);
-        a.lse[i] = floats(shape->n_queries[i] * shape->n_heads);
-        assert_int_equal(mqa_sequence_create(s.cache, &s.seq[i], NULL), MQA_OK);
+        const int64_t rows = shape->of[i].n_queries * shape->n_heads;
+        s->a->out[i] = malloc((size_t)(rows * shape->d_v) * sizeof(float));
+        s->a->lse[i] = malloc((size_t)rows * sizeof(float));
+        CALL(s, mqa_sequence_create(s->cache, &s->seq[i], &err_));
     }
+}
+
+bool try_solve(const problem *p, const route *way, answer *a, char *what)
+{
+    static solver s; /* longjmp leaves statics alone */
+    *a = (answer){0};
+    s = (solver){.p = p, .way = way, .a = a, .what = what};
+    what[0] = '\0';
+    if (setjmp(s.failed)) return false;
+    set_up(&s);
     if (way->together)
         solve_together(&s);
     else
         solve_alone(&s);
-    for (int i = 0; i < shape->n_sequences; i++) mqa_sequence_destroy(&s.seq[i]);
+    for (int i = p->shape.n_sequences - 1; i >= 0; i--) {
+        return_pages(&s, i);
+        mqa_sequence_destroy(&s.seq[i]);
+    }
+    MUST(&s, "pages left over", mqa_cache_bytes_in_use(s.cache) == 0);
     mqa_plan_destroy(&s.plan);
     mqa_cache_destroy(&s.cache);
     mqa_context_destroy(&s.ctx);
+    return true;
+}
+
+answer solve(const problem *p, const route *way)
+{
+    answer a;
+    char what[MESSAGE];
+    if (!try_solve(p, way, &a, what)) fail_msg("%s", what);
     return a;
 }

@@ -7,42 +7,85 @@
 
 #include "harness.h"
 
-static void row(const problem *p, int i, int64_t query, int head, float *out, float *lse)
+static double *doubles(int64_t n)
+{
+    double *x = calloc((size_t)n, sizeof *x);
+    if (!x) abort();
+    return x;
+}
+
+static double score_of(const problem *p, row_id row, int64_t t, double *size, double *square)
 {
     const problem_shape *s = &p->shape;
-    const int kv = head / (s->n_heads / s->n_kv_heads);
-    const int64_t position = s->n[i] - s->n_queries[i] + query;
-    const int64_t lo = s->window && position + 1 > s->window ? position + 1 - s->window : 0;
-    const float *q = p->q[i] + (query * s->n_heads + head) * s->d;
-    double *score = malloc((size_t)(position + 1) * sizeof *score), max = -INFINITY, sum = 0;
-    for (int64_t t = lo; t <= position; t++) {
-        score[t] = 0;
-        for (int c = 0; c < s->d; c++)
-            score[t] += (double)q[c] * (double)p->k[i][(t * s->n_kv_heads + kv) * s->d + c];
-        score[t] *= (double)p->sm_scale;
-        if (score[t] > max) max = score[t];
+    const int kv = row.head / (s->n_heads / s->n_kv_heads);
+    const float *q = p->q[row.sequence] + (row.query * s->n_heads + row.head) * s->d;
+    const float *k = p->k[row.sequence] + (t * s->n_kv_heads + kv) * s->d;
+    double score = 0;
+    *size = *square = 0;
+    for (int c = 0; c < s->d; c++) {
+        const double x = (double)q[c] * (double)k[c];
+        score += x;
+        *size += fabs(x);
+        *square += x * x;
     }
-    for (int64_t t = lo; t <= position; t++) sum += score[t] = exp(score[t] - max);
-    for (int c = 0; c < s->d_v; c++) {
-        double x = 0;
-        for (int64_t t = lo; t <= position; t++)
-            x += score[t] * (double)p->v[i][(t * s->n_kv_heads + kv) * s->d_v + c];
-        out[c] = (float)(x / sum);
+    *size *= fabs((double)p->sm_scale);
+    *square = sqrt(*square) * fabs((double)p->sm_scale);
+    score *= (double)p->sm_scale;
+    if (s->softcap > 0) score = (double)s->softcap * tanh(score / (double)s->softcap);
+    const int64_t position = position_of(p, row.sequence, row.query);
+    if (p->slopes) score += (double)p->slopes[row.head] * (double)(t - position);
+    return score;
+}
+
+oracle_row oracle_of(const problem *p, row_id row)
+{
+    const problem_shape *s = &p->shape;
+    const int64_t n = s->of[row.sequence].n;
+    const int kv = row.head / (s->n_heads / s->n_kv_heads);
+    oracle_row r = {.out = doubles(s->d_v),
+                    .score = doubles(n),
+                    .p = doubles(n),
+                    .size = doubles(n),
+                    .square = doubles(n)};
+    double max = p->sinks ? (double)p->sinks[row.head] : -INFINITY;
+    for (int64_t t = 0; t < n; t++) {
+        r.p[t] = -1;
+        if (!sees(p, row.sequence, row.query, t)) continue;
+        r.p[t] = 0;
+        r.score[t] = score_of(p, row, t, &r.size[t], &r.square[t]);
+        r.n_seen++;
+        if (r.score[t] > max) max = r.score[t];
     }
-    *lse = (float)(max + log(sum));
-    free(score);
+    double sum = p->sinks ? exp((double)p->sinks[row.head] - max) : 0;
+    for (int64_t t = 0; t < n; t++) sum += r.p[t] = r.p[t] < 0 ? 0 : exp(r.score[t] - max);
+    for (int64_t t = 0; t < n && sum > 0; t++) {
+        r.p[t] /= sum;
+        const float *v = p->v[row.sequence] + (t * s->n_kv_heads + kv) * s->d_v;
+        for (int c = 0; c < s->d_v && r.p[t] > 0; c++) r.out[c] += r.p[t] * (double)v[c];
+    }
+    r.lse = sum > 0 ? max + log(sum) : -INFINITY;
+    return r;
+}
+
+void free_oracle_row(oracle_row *r)
+{
+    free(r->out), free(r->score), free(r->p), free(r->size), free(r->square);
 }
 
 answer oracle(const problem *p)
 {
     const problem_shape *s = &p->shape;
-    answer a;
+    answer a = {0};
     for (int i = 0; i < s->n_sequences; i++) {
-        const int64_t rows = s->n_queries[i] * s->n_heads;
+        const int64_t rows = s->of[i].n_queries * s->n_heads;
         a.out[i] = malloc((size_t)(rows * s->d_v) * sizeof(float));
         a.lse[i] = malloc((size_t)rows * sizeof(float));
-        for (int64_t r = 0; r < rows; r++)
-            row(p, i, r / s->n_heads, (int)(r % s->n_heads), a.out[i] + r * s->d_v, a.lse[i] + r);
+        for (int64_t j = 0; j < rows; j++) {
+            oracle_row r = oracle_of(p, (row_id){i, j / s->n_heads, (int)(j % s->n_heads)});
+            for (int c = 0; c < s->d_v; c++) a.out[i][j * s->d_v + c] = (float)r.out[c];
+            a.lse[i][j] = (float)r.lse;
+            free_oracle_row(&r);
+        }
     }
     return a;
 }

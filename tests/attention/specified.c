@@ -14,6 +14,7 @@ enum { MAX_D = 1024 };
 
 static float exp32(float x)
 {
+    if (isnan(x)) return x;
     if (x < MQA_EXP_LOW) return 0;
     if (x > MQA_EXP_HIGH) x = MQA_EXP_HIGH;
     const float n = rintf(x * MQA_LOG2E);
@@ -24,10 +25,23 @@ static float exp32(float x)
     return ldexpf(y, (int)n);
 }
 
+/* Section 6. exp(y) - 1 is put together from parts that don't cancel. */
+static float tanh32(float x)
+{
+    if (isnan(x)) return x;
+    const float y = 2 * fabsf(x) < MQA_TANH_HIGH ? 2 * fabsf(x) : MQA_TANH_HIGH, n = rintf(y * MQA_LOG2E);
+    const float r = fmaf(n, -MQA_LN2_LO, fmaf(n, -MQA_LN2_HI, y));
+    const float c[] = {MQA_EXP_C6, MQA_EXP_C5, MQA_EXP_C4, MQA_EXP_C3, MQA_EXP_C2, 1};
+    float g = 0; /* exp(r) = 1 + g r */
+    for (int i = 0; i < 6; i++) g = fmaf(g, r, c[i]);
+    const float two_n = ldexpf(1, (int)n), e = fmaf(two_n, g * r, two_n - 1);
+    return x < 0 ? -(e / (e + 2)) : e / (e + 2);
+}
+
 /* Section 3: what a format keeps of a vector. */
 typedef struct kept {
-    float scale;    /* int8 and fp8 */
-    float x[MAX_D]; /* the values before they are scaled */
+    float scale; /* int8 and fp8 */
+    float *x;    /* the values before they are scaled */
 } kept;
 
 /* x in `bits` of significand, ties to even, where the least normal number is 2^least. */
@@ -44,11 +58,17 @@ static void keep_int4(const float *x, int n, float *out)
 {
     float m = 0;
     for (int i = 0; i < n; i++) m = fabsf(x[i]) > fabsf(m) ? x[i] : m;
-    const float scale = rounded(m / -8, 8, -126), inv = m != 0 ? 1 / scale : 0;
+    const float scale = rounded(m / -8, 8, -126), inv = 1 / scale;
     for (int i = 0; i < n; i++) {
-        const float q = rintf(x[i] * inv);
+        const float q = isfinite(inv) ? rintf(x[i] * inv) : 0;
         out[i] = (q > 7 ? 7 : q < -8 ? -8 : q) * scale;
     }
+}
+
+/* most / a, but 0 where that isn't finite. */
+static float inverse(float most, float a)
+{
+    return a > 0 && isfinite(most / a) ? most / a : 0;
 }
 
 static void keep(mqa_kv_type type, const float *x, int d, kept *out)
@@ -59,8 +79,8 @@ static void keep(mqa_kv_type type, const float *x, int d, kept *out)
                                                 : 0;
     float a = 0;
     for (int i = 0; i < d; i++) a = fabsf(x[i]) > a ? fabsf(x[i]) : a;
-    const float inv = top > 0 && a > 0 ? top / a : 0;
-    out->scale = top > 0 ? a / top : 1;
+    const float inv = inverse(top, a);
+    out->scale = top == 0 ? 1 : inv > 0 ? a / top : 0;
     for (int i = 0; i < d; i++) {
         if (type == MQA_KV_F32) out->x[i] = x[i];
         if (type == MQA_KV_INT8) out->x[i] = rintf(x[i] * inv);
@@ -81,9 +101,10 @@ static float score(mqa_kv_type type, const float *q, const kept *k, int d)
     }
     float a = 0;
     for (int i = 0; i < d; i++) a = fabsf(q[i]) > a ? fabsf(q[i]) : a;
+    const float inv = inverse(16256, a), q_scale = inv > 0 ? a / 16256 : 0;
     int64_t sum = 0;
-    for (int i = 0; i < d; i++) sum += (int64_t)(a > 0 ? rintf(q[i] * (16256 / a)) : 0) * (int64_t)k->x[i];
-    return ((float)sum * (a / 16256)) * k->scale;
+    for (int i = 0; i < d; i++) sum += (int64_t)rintf(q[i] * inv) * (int64_t)k->x[i];
+    return ((float)sum * q_scale) * k->scale;
 }
 
 typedef struct state {
@@ -103,46 +124,65 @@ static void fold(state *a, const state *b, int d_v)
 
 typedef struct row_of {
     const problem *p;
-    const kept *k, *v; /* [n][n_kv_heads] of one sequence */
-    int kv;
+    const kept *k, *v; /* [n] of one sequence and KV head */
+    row_id id;
+    int64_t position;
     float q[MAX_D];
 } row_of;
 
-/* Tokens [lo, hi) lie within one span. */
-static void span_state(const row_of *r, int64_t lo, int64_t hi, state *out)
+/* Section 2: dot product, soft cap, ALiBi. */
+static float seen_score(const row_of *r, int64_t t)
 {
     const problem_shape *s = &r->p->shape;
-    float p[MQA_SPAN], sum[16] = {0}, largest = 0;
+    float x = score(s->k_type, r->q, &r->k[t], s->d);
+    if (s->softcap > 0) x = s->softcap * tanh32(x / s->softcap);
+    if (r->p->slopes) x = fmaf(r->p->slopes[r->id.head], (float)(t - r->position), x);
+    return x;
+}
+
+/* Of the span that begins with token `begin`. */
+static void span_state(const row_of *r, int64_t begin, state *out)
+{
+    const problem_shape *s = &r->p->shape;
+    const mqa_kv_type v_type = s->v_in_k ? s->k_type : s->v_type;
+    const int64_t left = s->of[r->id.sequence].n - begin;
+    const int n = left < MQA_SPAN ? (int)left : MQA_SPAN;
+    bool seen[MQA_SPAN];
+    float p[MQA_SPAN] = {0}, sum[16] = {0}, largest = 0;
     *out = empty;
-    for (int64_t t = lo; t < hi; t++) {
-        p[t % MQA_SPAN] = score(s->k_type, r->q, &r->k[t * s->n_kv_heads + r->kv], s->d);
-        if (p[t % MQA_SPAN] > out->m) out->m = p[t % MQA_SPAN];
+    for (int t = 0; t < n; t++) {
+        seen[t] = sees(r->p, r->id.sequence, r->id.query, begin + t);
+        if (!seen[t]) continue;
+        p[t] = seen_score(r, begin + t);
+        if (p[t] > out->m) out->m = p[t];
     }
     out->m += 0.0f;
-    for (int64_t t = lo; t < hi; t++) {
-        p[t % MQA_SPAN] = exp32(p[t % MQA_SPAN] - out->m);
-        sum[t % 16] += p[t % MQA_SPAN];
+    for (int t = 0; t < n; t++) {
+        if (!seen[t]) continue;
+        p[t] = exp32(out->m == -INFINITY ? p[t] : p[t] - out->m);
+        sum[t % 16] += p[t];
     }
     for (int step = 8; step; step /= 2)
         for (int i = 0; i < step; i++) sum[i] += sum[i + step];
     out->l = sum[0];
+    if (isnan(out->l)) return; /* and so is the row's */
 
-    if (s->v_type != MQA_KV_INT8) {
-        for (int64_t t = lo; t < hi; t++)
-            for (int c = 0; c < s->d_v; c++)
-                out->o[c] = fmaf(p[t % MQA_SPAN] * r->v[t * s->n_kv_heads + r->kv].scale,
-                                 r->v[t * s->n_kv_heads + r->kv].x[c], out->o[c]);
+    if (v_type != MQA_KV_INT8) {
+        for (int t = 0; t < n; t++)
+            for (int c = 0; c < s->d_v && seen[t]; c++)
+                out->o[c] = fmaf(p[t] * r->v[begin + t].scale, r->v[begin + t].x[c], out->o[c]);
     } else {
-        for (int64_t t = lo; t < hi; t++) {
-            p[t % MQA_SPAN] *= r->v[t * s->n_kv_heads + r->kv].scale;
-            if (p[t % MQA_SPAN] > largest) largest = p[t % MQA_SPAN];
+        for (int t = 0; t < n; t++) {
+            if (seen[t]) p[t] *= r->v[begin + t].scale;
+            if (p[t] > largest) largest = p[t];
         }
-        for (int c = 0; c < s->d_v; c++) {
+        const float inv = 65535 / largest;
+        for (int c = 0; c < s->d_v && largest > 0 && isfinite(inv); c++) {
             int64_t high = 0, low = 0;
-            for (int64_t t = lo; t < hi && largest > 0; t++) {
-                int64_t u = (int64_t)rintf(p[t % MQA_SPAN] * (65535 / largest));
+            for (int t = 0; t < n; t++) {
+                int64_t u = (int64_t)rintf(p[t] * inv);
                 if (u > 65535) u = 65535;
-                const int64_t x = (int64_t)r->v[t * s->n_kv_heads + r->kv].x[c];
+                const int64_t x = (int64_t)r->v[begin + t].x[c];
                 high += (u >> 8) * x;
                 low += (u & 255) * x;
             }
@@ -152,50 +192,87 @@ static void span_state(const row_of *r, int64_t lo, int64_t hi, state *out)
     for (int c = 0; c < s->d_v; c++) out->o[c] += 0.0f;
 }
 
-static void row(const row_of *r, int64_t position, float *out, float *lse)
+static float canonical(float x)
+{
+    return isnan(x) ? NAN : x;
+}
+
+static void row(const row_of *r, float *out, float *lse)
 {
     const problem_shape *s = &r->p->shape;
-    const int64_t lo = s->window && position + 1 > s->window ? position + 1 - s->window : 0;
-    const int64_t group_tokens = MQA_SPAN * MQA_GROUP_SPANS;
+    const int64_t group_tokens = MQA_SPAN * MQA_GROUP_SPANS, n = s->of[r->id.sequence].n;
     state total = empty, group, span;
-    for (int64_t g = 0; g <= position; g += group_tokens) {
+    for (int64_t g = 0; g < n; g += group_tokens) {
         group = empty;
-        for (int64_t t = g; t < g + group_tokens; t += MQA_SPAN) {
-            const int64_t a = t > lo ? t : lo, b = t + MQA_SPAN < position + 1 ? t + MQA_SPAN : position + 1;
-            if (a >= b) continue;
-            span_state(r, a, b, &span);
+        for (int64_t t = g; t < g + group_tokens && t < n; t += MQA_SPAN) {
+            span_state(r, t, &span);
             fold(&group, &span, s->d_v);
         }
         fold(&total, &group, s->d_v);
     }
-    for (int c = 0; c < s->d_v; c++) out[c] = total.o[c] / total.l;
-    *lse = (float)((double)total.m + log((double)total.l));
+    if (r->p->sinks) {
+        const state sink = {.m = r->p->sinks[r->id.head], .l = 1};
+        fold(&total, &sink, s->d_v);
+    }
+    for (int c = 0; c < s->d_v; c++) out[c] = total.l == 0 ? 0 : canonical(total.o[c] / total.l);
+    *lse = total.l == 0 ? -INFINITY : canonical((float)((double)total.m + log((double)total.l)));
 }
 
-static kept *keep_all(mqa_kv_type type, const float *x, int64_t n, int d)
+/* One KV head's vectors. */
+static kept *keep_head(mqa_kv_type type, const float *x, int64_t n, int n_kv_heads, int kv, int d)
 {
-    kept *out = malloc((size_t)n * sizeof *out);
-    for (int64_t i = 0; i < n; i++) keep(type, x + i * d, d, &out[i]);
+    kept *out = malloc((size_t)(n + 1) * sizeof *out);
+    float *values = out[0].x = malloc((size_t)(n * d + 1) * sizeof *values);
+    for (int64_t t = 0; t < n; t++) {
+        out[t].x = values + t * d;
+        keep(type, x + (t * n_kv_heads + kv) * d, d, &out[t]);
+    }
     return out;
+}
+
+static void free_head(kept *x)
+{
+    free(x[0].x);
+    free(x);
+}
+
+/* The rows of queries [first, end) and heads [head, head + n_heads), which share a KV head. Row j of the
+ * sequence goes to row j - to of out and lse. */
+static void rows_of(const problem *p, int i, int64_t first, int64_t end, int head, int n_heads, int64_t to,
+                    float *out, float *lse)
+{
+    const problem_shape *s = &p->shape;
+    const int kv = head / (s->n_heads / s->n_kv_heads);
+    kept *k = keep_head(s->k_type, p->k[i], s->of[i].n, s->n_kv_heads, kv, s->d);
+    kept *v = s->v_in_k ? k : keep_head(s->v_type, p->v[i], s->of[i].n, s->n_kv_heads, kv, s->d_v);
+    for (int64_t query = first; query < end; query++)
+        for (int h = head; h < head + n_heads; h++) {
+            row_of r = {.p = p, .k = k, .v = v, .id = {i, query, h}, .position = position_of(p, i, query)};
+            const int64_t j = query * s->n_heads + h;
+            for (int c = 0; c < s->d; c++) r.q[c] = p->q[i][j * s->d + c] * p->sm_scale;
+            row(&r, out + (j - to) * s->d_v, lse + j - to);
+        }
+    if (v != k) free_head(v);
+    free_head(k);
+}
+
+void specified_row(const problem *p, row_id id, float *out, float *lse)
+{
+    rows_of(p, id.sequence, id.query, id.query + 1, id.head, 1, id.query * p->shape.n_heads + id.head, out,
+            lse);
 }
 
 answer specified(const problem *p)
 {
     const problem_shape *s = &p->shape;
-    answer a;
+    const int group = s->n_heads / s->n_kv_heads;
+    answer a = {0};
     for (int i = 0; i < s->n_sequences; i++) {
-        const int64_t rows = s->n_queries[i] * s->n_heads;
+        const int64_t rows = s->of[i].n_queries * s->n_heads;
         a.out[i] = malloc((size_t)(rows * s->d_v) * sizeof(float));
         a.lse[i] = malloc((size_t)rows * sizeof(float));
-        kept *k = keep_all(s->k_type, p->k[i], s->n[i] * s->n_kv_heads, s->d);
-        kept *v = keep_all(s->v_type, p->v[i], s->n[i] * s->n_kv_heads, s->d_v);
-        for (int64_t j = 0; j < rows; j++) {
-            const int head = (int)(j % s->n_heads);
-            row_of r = {.p = p, .k = k, .v = v, .kv = head / (s->n_heads / s->n_kv_heads)};
-            for (int c = 0; c < s->d; c++) r.q[c] = p->q[i][j * s->d + c] * p->sm_scale;
-            row(&r, s->n[i] - s->n_queries[i] + j / s->n_heads, a.out[i] + j * s->d_v, a.lse[i] + j);
-        }
-        free(k), free(v);
+        for (int head = 0; head < s->n_heads; head += group)
+            rows_of(p, i, 0, s->of[i].n_queries, head, group, 0, a.out[i], a.lse[i]);
     }
     return a;
 }

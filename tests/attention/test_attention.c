@@ -30,7 +30,7 @@ static void add_errors(const problem *p, const answer *right, const answer *a, e
 {
     const problem_shape *s = &p->shape;
     for (int i = 0; i < s->n_sequences; i++)
-        for (int64_t j = 0; j < s->n_queries[i] * s->n_heads; j++) {
+        for (int64_t j = 0; j < s->of[i].n_queries * s->n_heads; j++) {
             for (int64_t x = j * s->d_v; x < (j + 1) * s->d_v; x++) {
                 const double difference = (double)a->out[i][x] - (double)right->out[i][x];
                 assert_true(isfinite(difference));
@@ -53,8 +53,8 @@ static problem_shape random_shape(uint64_t *rng)
     s.window = random_bits(rng) % 3 ? 0 : random_between(rng, 1, 700);
     int64_t work = 12000 / (s.n_heads * (s.d + s.d_v)) + 1; /* queries that the oracle has patience for */
     for (int i = 0; i < s.n_sequences; i++) {
-        s.n[i] = random_between(rng, 1, random_bits(rng) % 3 ? 300 : 2000);
-        s.n_queries[i] = random_between(rng, 1, s.n[i] < work ? s.n[i] : work);
+        const int64_t n = random_between(rng, 1, random_bits(rng) % 3 ? 300 : 2000);
+        s.of[i] = (sequence_shape){.n = n, .n_queries = random_between(rng, 1, n < work ? n : work)};
     }
     return s;
 }
@@ -107,7 +107,7 @@ static void check_accuracy(mqa_isa isa, mqa_numerics numerics, int times, int bf
         const double lse_bound = !exact ? 2e-2 : s.k_type == MQA_KV_INT8 ? 5e-4 : 1e-5;
         if (!(own.lse <= lse_bound)) fail_msg("round %d: lse is off by %.2e", round, own.lse);
         free_answer(&p, &a), free_answer(&p, &right);
-        free_problem(&p), free_problem(&stored);
+        free_stored(&stored), free_problem(&p);
     }
     if (!exact && !(bf16.error <= bound_to_stored(MQA_KV_BF16, MQA_KV_BF16, 0) * bf16.reference))
         fail_msg("bf16 on %s: NMSE %.2e against the stored values", mqa_isa_name(isa),
@@ -165,8 +165,12 @@ static void error_of_formats(void **state)
 {
     (void)state;
     uint64_t rng = seed_of_run * 31;
-    const problem_shape s = {
-        .n_heads = 8, .n_kv_heads = 8, .d = 64, .d_v = 64, .n_sequences = 1, .n = {1000}, .n_queries = {16}};
+    const problem_shape s = {.n_heads = 8,
+                             .n_kv_heads = 8,
+                             .d = 64,
+                             .d_v = 64,
+                             .n_sequences = 1,
+                             .of = {{.n = 1000, .n_queries = 16}}};
     problem p = make_problem(&s, &rng);
     answer right = oracle(&p);
     check_formats(&p, &right, MQA_ISA_AUTO, MQA_NUMERICS_PORTABLE);
@@ -181,8 +185,12 @@ static void extreme_scores(void **state)
 {
     (void)state;
     uint64_t rng = seed_of_run * 5;
-    const problem_shape s = {
-        .n_heads = 3, .n_kv_heads = 1, .d = 32, .d_v = 16, .n_sequences = 1, .n = {1300}, .n_queries = {4}};
+    const problem_shape s = {.n_heads = 3,
+                             .n_kv_heads = 1,
+                             .d = 32,
+                             .d_v = 16,
+                             .n_sequences = 1,
+                             .of = {{.n = 1300, .n_queries = 4}}};
     const float scales[] = {0.0f, 1e-30f, 10.0f, 1000.0f, -1000.0f};
     for (size_t i = 0; i < sizeof scales / sizeof scales[0]; i++) {
         problem p = make_problem(&s, &rng);
@@ -201,8 +209,12 @@ static void plain_arrays(void **state)
 {
     (void)state;
     uint64_t rng = seed_of_run * 3;
-    const problem_shape s = {
-        .n_heads = 8, .n_kv_heads = 2, .d = 40, .d_v = 40, .n_sequences = 1, .n = {700}, .n_queries = {33}};
+    const problem_shape s = {.n_heads = 8,
+                             .n_kv_heads = 2,
+                             .d = 40,
+                             .d_v = 40,
+                             .n_sequences = 1,
+                             .of = {{.n = 700, .n_queries = 33}}};
     problem p = make_problem(&s, &rng);
     answer right = oracle(&p), a = {.out = {malloc(sizeof(float) * 33 * 8 * 40)}, .lse = {right.lse[0]}};
     mqa_context *ctx;

@@ -34,39 +34,30 @@ static const problem_shape shapes[] = {
      .d = 24,
      .d_v = 20,
      .n_sequences = 3,
-     .n = {1100, 130, 3},
-     .n_queries = {270, 100, 3}},
+     .of = {{.n = 1100, .n_queries = 270}, {.n = 130, .n_queries = 100}, {.n = 3, .n_queries = 3}}},
     {.n_heads = 6,
      .n_kv_heads = 2,
      .d = 8,
      .d_v = 5,
      .n_sequences = 2,
-     .n = {9001, 8193},
-     .n_queries = {5, 20}},
+     .of = {{.n = 9001, .n_queries = 5}, {.n = 8193, .n_queries = 20}}},
     {.n_heads = 5,
      .n_kv_heads = 1,
      .d = 40,
      .d_v = 70,
      .window = 300,
      .n_sequences = 2,
-     .n = {1500, 700},
-     .n_queries = {150, 250}},
+     .of = {{.n = 1500, .n_queries = 150}, {.n = 700, .n_queries = 250}}},
 };
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
 
 static void assert_same_bits(const problem *p, const answer *a, const answer *b, const char *what)
 {
     const problem_shape *s = &p->shape;
-    for (int i = 0; i < s->n_sequences; i++)
-        for (int64_t r = 0; r < s->n_queries[i] * s->n_heads; r++) {
-            const size_t bytes = (size_t)s->d_v * sizeof(float);
-            if (memcmp(a->out[i] + r * s->d_v, b->out[i] + r * s->d_v, bytes) == 0 &&
-                memcmp(&a->lse[i][r], &b->lse[i][r], sizeof(float)) == 0)
-                continue;
-            fail_msg("%s: sequence %d, query %lld, head %lld differs (%s/%s, d %d)", what, i,
-                     (long long)(r / s->n_heads), (long long)(r % s->n_heads), mqa_kv_type_name(s->k_type),
-                     mqa_kv_type_name(s->v_type), s->d);
-        }
+    row_id row;
+    if (same_bits(p, a, b, &row)) return;
+    fail_msg("%s: sequence %d, query %lld, head %d differs (%s/%s, d %d)", what, row.sequence,
+             (long long)row.query, row.head, mqa_kv_type_name(s->k_type), mqa_kv_type_name(s->v_type), s->d);
 }
 
 static const struct {
@@ -131,7 +122,7 @@ static void portable_is_the_specification(void **state)
                     .isa = (mqa_isa)isa, .numerics = MQA_NUMERICS_PORTABLE, .threads = 2, .chunk = 512};
                 answer a = solve(&p, &way);
                 for (int s = 0; s < p.shape.n_sequences; s++) /* lse's log is the library's own */
-                    for (int64_t r = 0; r < p.shape.n_queries[s] * p.shape.n_heads; r++)
+                    for (int64_t r = 0; r < p.shape.of[s].n_queries * p.shape.n_heads; r++)
                         if (nextafterf(right.lse[s][r], a.lse[s][r]) == a.lse[s][r])
                             right.lse[s][r] = a.lse[s][r];
                 assert_same_bits(&p, &right, &a, mqa_isa_name((mqa_isa)isa));

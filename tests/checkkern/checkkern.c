@@ -210,6 +210,7 @@ int main(int argc, char **argv)
     } families[] = {{"linear", check_linear, bench_linear},
                     {"rows", check_rows, bench_rows},
                     {"attention", check_attention, bench_attention},
+                    {"scores", check_scores, NULL},
                     {"math", check_math, NULL}};
     enum { FAMILIES = sizeof families / sizeof *families };
     int bench = 0, wanted[FAMILIES] = {0}, any = 0;
@@ -219,7 +220,8 @@ int main(int argc, char **argv)
         for (int f = 0; f < FAMILIES; f++)
             if (strcmp(argv[i], families[f].name) == 0) known = any = wanted[f] = 1;
         if (!known) {
-            fprintf(stderr, "checkkern: '%s' is neither --bench nor linear, rows, attention or math\n",
+            fprintf(stderr,
+                    "checkkern: '%s' is neither --bench nor linear, rows, attention, scores or math\n",
                     argv[i]);
             return 2;
         }

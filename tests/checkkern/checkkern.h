@@ -1,6 +1,6 @@
 /* checkkern: every kernel of every instruction set that this CPU has, against the plain C ones, bit for bit.
  *
- *     checkkern [FAMILY]...                checks (linear, rows, attention, math; default: all)
+ *     checkkern [FAMILY]...                checks (linear, rows, attention, scores, math; default: all)
  *     checkkern --bench [FAMILY]...        measures instead (linear, rows, attention)
  *
  * A family is one file. A check makes its buffers with ck_buffer, so that a kernel that reads or writes past
@@ -49,6 +49,7 @@ double ck_gigahertz(void); /* of dependent additions, one a cycle */
 void check_linear(void);
 void check_rows(void);
 void check_attention(void);
+void check_scores(void);
 void check_math(void);
 void bench_linear(void);
 void bench_rows(void);

@@ -109,6 +109,25 @@ static uint64_t attention_hash(const mqa_attention_kernels *a, mqa_kv_type k_typ
     return hash;
 }
 
+/* The soft cap and ALiBi over the same values, times 8. */
+static uint64_t softcap_hash(const mqa_attention_kernels *a)
+{
+    uint64_t state = 1;
+    float x[1024];
+    for (int i = 0; i < 1024; i++) x[i] = 8 * next_value(&state);
+    a->softcap(x, 1024, 30.0f);
+    return hash_bytes(14695981039346656037u, x, sizeof x);
+}
+
+static uint64_t alibi_hash(const mqa_attention_kernels *a)
+{
+    uint64_t state = 2;
+    float x[1024];
+    for (int i = 0; i < 1024; i++) x[i] = 8 * next_value(&state);
+    a->alibi(x, 1024, -0.3f, -20000000);
+    return hash_bytes(14695981039346656037u, x, sizeof x);
+}
+
 static uint64_t committed_hash(const char *recipe, const char *k, const char *v, int d)
 {
     FILE *f = fopen(MQA_TEST_DATA "/hashes.txt", "r");
@@ -131,27 +150,31 @@ static bool is_hashed(int k, int v)
     return k == v || k == MQA_KV_BF16 || v == MQA_KV_BF16 || (k <= MQA_KV_INT8 && v <= MQA_KV_INT8);
 }
 
+static void check_hash(const char *what, const mqa_attention_kernels *a, const char *k, const char *v, int d,
+                       uint64_t hash)
+{
+    if (printing) {
+        printf("%s %s %s %d %016llx\n", a->recipe, k, v, d, (unsigned long long)hash);
+        return;
+    }
+    const uint64_t expected = committed_hash(a->recipe, k, v, d);
+    if (hash != expected)
+        fail_msg("%s: %s %s %s %d: %016llx, the file says %016llx", what, a->recipe, k, v, d,
+                 (unsigned long long)hash, (unsigned long long)expected);
+    checked++;
+}
+
 static void check_table(const char *what, const mqa_attention_kernels *a)
 {
     static const char *const names[MQA_KV_TYPES] = {"f32",      "bf16",     "int8", "f16",
                                                     "fp8_e4m3", "fp8_e5m2", "int4"};
     for (int k = 0; k < MQA_KV_TYPES; k++)
         for (int v = 0; v < MQA_KV_TYPES; v++)
-            for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
-                if (!is_hashed(k, v)) continue;
-                const uint64_t hash = attention_hash(a, (mqa_kv_type)k, (mqa_kv_type)v, dims[i]);
-                if (printing) {
-                    printf("%s %s %s %d %016llx\n", a->recipe, names[k], names[v], dims[i],
-                           (unsigned long long)hash);
-                    continue;
-                }
-                const uint64_t expected = committed_hash(a->recipe, names[k], names[v], dims[i]);
-                if (hash != expected)
-                    fail_msg("%s: %s, K %s, V %s, d %d: %016llx, the file says %016llx", what, a->recipe,
-                             names[k], names[v], dims[i], (unsigned long long)hash,
-                             (unsigned long long)expected);
-                checked++;
-            }
+            for (size_t i = 0; i < sizeof dims / sizeof *dims && is_hashed(k, v); i++)
+                check_hash(what, a, names[k], names[v], dims[i],
+                           attention_hash(a, (mqa_kv_type)k, (mqa_kv_type)v, dims[i]));
+    check_hash(what, a, "scores", "softcap", 0, softcap_hash(a));
+    check_hash(what, a, "scores", "alibi", 0, alibi_hash(a));
 }
 
 static void plain_c_versions(void **unused)

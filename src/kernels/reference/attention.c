@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "kernels/kv_value.h"
@@ -108,6 +109,7 @@ static float tree_sum(float x[16])
 
 float mqa_exp_reference(float x)
 {
+    if (isnan(x)) return x;
     if (x < MQA_EXP_LOW) return 0.0f;
     const float y = x > MQA_EXP_HIGH ? MQA_EXP_HIGH : x;
     const float n = rintf(y * MQA_LOG2E);
@@ -136,9 +138,10 @@ void mqa_softmax_float_reference(float *s, int n_granules, const uint16_t *valid
     for (int t = 0; t < MQA_GRANULE * n_granules; t++)
         if (sees(valid, t) && s[t] > *m) *m = s[t];
     *m += 0.0f;
+    const float shift = *m == -INFINITY ? 0.0f : *m;
     float sum[16] = {0};
     for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
-        s[t] = sees(valid, t) ? mqa_exp_reference(s[t] - *m) : 0.0f;
+        s[t] = sees(valid, t) ? mqa_exp_reference(s[t] - shift) : 0.0f;
         sum[t % 16] += s[t];
     }
     *l = tree_sum(sum);
@@ -181,6 +184,7 @@ void mqa_softmax_int8_reference(float *s, int n_granules, const uint16_t *valid,
 
 static float tanh_of(float x)
 {
+    if (isnan(x)) return x;
     const float y = fminf(2.0f * fabsf(x), MQA_TANH_HIGH);
     const float n = rintf(y * MQA_LOG2E);
     float r = fmaf(-n, MQA_LN2_HI, y);
@@ -262,9 +266,10 @@ static void finish(int rows, int d_v, const float *m, const float *l, const floa
                    float *lse)
 {
     for (int r = 0; r < rows; r++) {
-        for (int c = 0; c < d_v; c++)
-            out[r][c] = l[r] > 0.0f ? o[(size_t)r * (size_t)MQA_PAD(d_v) + (size_t)c] / l[r] : 0.0f;
-        if (lse) lse[r] = l[r] > 0.0f ? (float)((double)m[r] + mqa_log64((double)l[r])) : -INFINITY;
+        const bool empty = l[r] == 0.0f;
+        const float *from = o + (size_t)r * (size_t)MQA_PAD(d_v);
+        for (int c = 0; c < d_v; c++) out[r][c] = empty ? 0.0f : mqa_one_nan(from[c] / l[r]);
+        if (lse) lse[r] = empty ? -INFINITY : mqa_one_nan((float)((double)m[r] + mqa_log64((double)l[r])));
     }
 }
 

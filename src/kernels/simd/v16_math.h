@@ -39,7 +39,7 @@ V16_INLINE vf vf_tanh(vf x)
 {
     vf n, p;
     const vf y = vf_abs(x);
-    const vf r = vf_exp_reduce(vf_min(vf_add(y, y), vf_set1(MQA_TANH_HIGH)), &n, &p);
+    const vf r = vf_exp_reduce(vf_min(vf_set1(MQA_TANH_HIGH), vf_add(y, y)), &n, &p); /* keeps a NaN */
     const vf power = vf_scale2(vf_set1(1.0f), n);
     const vf e = vf_fma(power, vf_mul(p, r), vf_sub(power, vf_set1(1.0f))); /* exp(2 |x|) - 1 */
     const vf t = vf_div(e, vf_add(e, vf_set1(2.0f)));

@@ -32,7 +32,7 @@ V16_INLINE void softmax_row(float *s, int n, const uint16_t *valid, softmax_stor
     for (int t = 0; t < n; t += MQA_TILE)
         largest = vf_max(softmax_if_seen(valid, t, vf_load(s + t), largest), largest);
     *m = vf_tree_max(largest) + 0.0f;
-    const vf shift = vf_set1(*m);
+    const vf shift = vf_set1(*m == -INFINITY ? 0.0f : *m);
     vf sum = vf_zero();
     for (int t = 0; t < n; t += MQA_TILE) {
         const vf p = softmax_if_seen(valid, t, vf_exp_below_high(vf_sub(vf_load(s + t), shift)), vf_zero());

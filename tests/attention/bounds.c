@@ -1,0 +1,154 @@
+/* Bounds from what is rounded, not from what was seen: so they grow with Σ|q k| as the error does, and hold
+ * for scores of any size. Independent roundings add up by their squares; 3 to 4 deviations are allowed.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "bounds.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const double U = 0x1p-24;     /* f32 rounds by so much, relatively */
+static const double TINY = 0x1p-126; /* the bf16 recipes take less for zero */
+
+static const format_error exact_float = {.nmse_to_stored = 1e-11};
+static const format_error fast_bf16 = {.q_relative = 0x1p-9, .p_relative = 0x1p-9, .nmse_to_stored = 1e-5};
+static const format_error int8 = {
+    .q_absolute = 0.5 / 16256, .p_absolute = 0.5 / 65535, .nmse_to_stored = 1e-8};
+
+const format_error *format_error_of(mqa_kv_type type, bool fast)
+{
+    switch (type) {
+    case MQA_KV_BF16:
+        return fast ? &fast_bf16 : &exact_float;
+    case MQA_KV_INT8:
+        return &int8;
+    default:
+        return &exact_float;
+    }
+}
+
+typedef struct row_values {
+    const problem *p;
+    row_id id;
+    int kv;
+    double q_largest, q_sum; /* of |q| sm_scale */
+} row_values;
+
+static const float *k_of(const row_values *r, int64_t t)
+{
+    const problem_shape *s = &r->p->shape;
+    return r->p->k[r->id.sequence] + (t * s->n_kv_heads + r->kv) * s->d;
+}
+
+static const float *v_of(const row_values *r, int64_t t)
+{
+    const problem_shape *s = &r->p->shape;
+    return r->p->v[r->id.sequence] + (t * s->n_kv_heads + r->kv) * s->d_v;
+}
+
+static row_values values_of_row(const problem *p, row_id id)
+{
+    const problem_shape *s = &p->shape;
+    row_values r = {.p = p, .id = id, .kv = id.head / (s->n_heads / s->n_kv_heads)};
+    const float *q = p->q[id.sequence] + (id.query * s->n_heads + id.head) * s->d;
+    for (int c = 0; c < s->d; c++) {
+        const double x = fabs((double)q[c] * (double)p->sm_scale);
+        r.q_largest = fmax(r.q_largest, x);
+        r.q_sum += x;
+    }
+    return r;
+}
+
+/* By how much token t's exponent may be wrong. */
+static double score_error(const row_values *r, const oracle_row *right, const format_error *f, int64_t t)
+{
+    const problem_shape *s = &r->p->shape;
+    const double distance = fabs((double)(t - position_of(r->p, r->id.sequence, r->id.query)));
+    const double bias = r->p->slopes ? fabs((double)r->p->slopes[r->id.head]) * distance : 0;
+    double k_square = 0;
+    for (int c = 0; c < s->d && f->q_absolute > 0; c++)
+        k_square += (double)k_of(r, t)[c] * (double)k_of(r, t)[c];
+    /* The cap of a score shrinks its error, and adds its own. */
+    return U * (4 + sqrt(s->d)) * right->size[t] + 4 * f->q_relative * right->square[t] +
+           4 * f->q_absolute * r->q_largest * sqrt(k_square) + TINY * (r->q_sum + s->d) +
+           8 * U * (fabs(right->score[t]) + fabs(right->lse) + bias + 1);
+}
+
+static double largest_of(const float *x, int d)
+{
+    double a = 0;
+    for (int c = 0; c < d; c++) a = fmax(a, fabs((double)x[c]));
+    return a;
+}
+
+/* Scores and sums that f32 can't hold make no number; near that, who knows. */
+static bool beyond_f32(const row_values *r, const oracle_row *right)
+{
+    const double limit = 1e38;
+    const int64_t n = r->p->shape.of[r->id.sequence].n;
+    for (int64_t t = 0; t < n; t++)
+        if (right->size[t] > limit || fabs(right->score[t]) > limit ||
+            largest_of(v_of(r, t), r->p->shape.d_v) * (double)n > limit)
+            return true;
+    return false;
+}
+
+bool within_bounds(const problem *stored, row_id id, const oracle_row *right, bool fast, const float *out,
+                   float lse, char *why)
+{
+    const problem_shape *s = &stored->shape;
+    const int64_t n = s->of[id.sequence].n;
+    const row_values r = values_of_row(stored, id);
+    const format_error *fk = format_error_of(s->k_type, fast);
+    const format_error *fv = format_error_of(s->v_in_k ? s->k_type : s->v_type, fast);
+    if (beyond_f32(&r, right)) return true;
+    if (right->n_seen == 0) {
+        for (int c = 0; c < s->d_v; c++)
+            if (out[c] != 0) return snprintf(why, 256, "out is not 0, but nothing is seen"), false;
+        if ((double)lse == right->lse || (stored->sinks && fabs((double)lse - right->lse) < 1e-6))
+            return true;
+        return snprintf(why, 256, "lse is %g, but nothing is seen", (double)lse), false;
+    }
+
+    double *error = calloc(n > 0 ? (size_t)n : 1, sizeof *error);
+    double worst = 0, lse_error = 0, p_largest = 0;
+    for (int64_t t = 0; t < n; t++) {
+        if (right->p[t] == 0) continue;
+        error[t] = score_error(&r, right, fk, t);
+        lse_error += right->p[t] * error[t];
+        if (error[t] > worst) worst = error[t];
+        if (fv->p_absolute > 0) p_largest = fmax(p_largest, right->p[t] * largest_of(v_of(&r, t), s->d_v));
+    }
+    /* First order, until that says nothing. */
+    const double grown = worst < 1 ? exp(2 * worst) : INFINITY;
+    bool good = true;
+    for (int c = 0; c < s->d_v && good; c++) {
+        double bound = 0, squares = 0, magnitude = 0, codes = 0;
+        for (int64_t t = 0; t < n; t++) {
+            if (right->p[t] == 0) continue;
+            const double v = fabs((double)v_of(&r, t)[c]);
+            magnitude += right->p[t] * v;
+            squares += right->p[t] * v * right->p[t] * v;
+            bound += right->p[t] * error[t] * (v + fabs(right->out[c]));
+            const double a = fv->p_absolute > 0 && v > 0 ? largest_of(v_of(&r, t), s->d_v) : 0;
+            if (a > 0) codes += v / a * (v / a);
+        }
+        bound = bound * grown + 32 * U * magnitude + 4 * fv->p_relative * sqrt(squares) +
+                4 * fv->p_absolute * p_largest * sqrt(codes) + TINY * (double)(2 * n);
+        const double off = fabs((double)out[c] - right->out[c]);
+        if (isfinite(grown) ? off <= bound : isfinite(out[c])) continue;
+        snprintf(why, 256, "out[%d] is %.9g, the oracle's %.9g: %.2g off, may be %.2g", c, (double)out[c],
+                 right->out[c], off, bound);
+        good = false;
+    }
+    const double lse_bound = lse_error * grown + 1e-6 + 4 * U * fabs(right->lse);
+    if (good && isfinite(grown) && !(fabs((double)lse - right->lse) <= lse_bound)) {
+        snprintf(why, 256, "lse is %.9g, the oracle's %.9g: may be %.2g off", (double)lse, right->lse,
+                 lse_bound);
+        good = false;
+    }
+    free(error);
+    return good;
+}
