@@ -7,12 +7,22 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "attention/plan.h"
 #include "harness.h"
 #include "kvcache/cache.h"
+
+int test_share(void)
+{
+    const char *text = getenv("MQA_TEST_SHARE");
+    const int share = text ? atoi(text) : 1;
+    assert_true(share >= 1);
+    if (share > 1) printf("MQA_TEST_SHARE=%d: not all cases\n", share);
+    return share;
+}
 
 uint64_t random_bits(uint64_t *rng)
 {
