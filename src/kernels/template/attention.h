@@ -15,11 +15,8 @@
  */
 #include "kernels/q_row.h"
 #include "kernels/reference/reference.h"
+#include "kernels/simd/unroll.h"
 #include "kernels/template/softmax.h"
-
-#ifndef UNROLL /* the build turns it off under sanitizers, which make too much of unrolled code */
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 #define MAX_BLOCK_ROWS 6
 
