@@ -24,3 +24,11 @@ function(mqa_test name)
     set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABELS}")
   endif()
 endfunction()
+
+# mqa_test_on_old_cpu(NAME): under qemu also on a CPU without the extensions that its default one has all of.
+function(mqa_test_on_old_cpu name)
+  if(CMAKE_CROSSCOMPILING_EMULATOR MATCHES "qemu-aarch64")
+    add_test(NAME ${name}_cortex-a57 COMMAND test_${name})
+    set_tests_properties(${name}_cortex-a57 PROPERTIES ENVIRONMENT QEMU_CPU=cortex-a57)
+  endif()
+endfunction()

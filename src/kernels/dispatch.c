@@ -37,6 +37,9 @@ int mqa_isa_available(mqa_isa isa)
     case MQA_ISA_AMX:
         return mqa_isa_available(MQA_ISA_AVX512) && cpu->avx512_bf16 && cpu->amx_tile && cpu->amx_bf16 &&
                cpu->amx_int8;
+#elif defined(__aarch64__)
+    case MQA_ISA_NEON:
+        return cpu->neon;
 #endif
     default:
         (void)cpu;
@@ -65,6 +68,15 @@ static void fill(void)
         }
         if (isa == MQA_ISA_AVX512 && bf16_dot_is_fast(mqa_cpu_detect())) mqa_attention_avx512_bf16(table);
         if (isa == MQA_ISA_AMX) mqa_attention_amx(table);
+#elif defined(__aarch64__)
+        if (isa != MQA_ISA_NEON || !mqa_isa_available(MQA_ISA_NEON)) continue;
+        if (mqa_cpu_detect()->neon_dotprod) {
+            mqa_attention_neon_dotprod(table);
+            mqa_linear_rows_neon_dotprod(table);
+        } else {
+            mqa_attention_neon(table);
+            mqa_linear_rows_neon(table);
+        }
 #endif
     }
 }
@@ -72,7 +84,8 @@ static void fill(void)
 const mqa_kernels *mqa_kernels_get(mqa_isa isa)
 {
     if (isa == MQA_ISA_AUTO) {
-        static const mqa_isa fastest_first[] = {MQA_ISA_AMX, MQA_ISA_AVX512, MQA_ISA_AVX2, MQA_ISA_REFERENCE};
+        static const mqa_isa fastest_first[] = {MQA_ISA_AMX, MQA_ISA_AVX512, MQA_ISA_AVX2, MQA_ISA_NEON,
+                                                MQA_ISA_REFERENCE};
         for (int i = 0; isa == MQA_ISA_AUTO; i++)
             if (mqa_isa_available(fastest_first[i])) isa = fastest_first[i];
     }

@@ -1,5 +1,5 @@
 /* One row of a prepared query block: what pack_q writes and scores reads. The int8 form keeps q as s16;
- * whoever wants two s8 digits (VNNI, AMX) splits it in its own pack_q.
+ * whoever wants two s8 digits (VNNI, AMX, SDOT) splits it in its own pack_q.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

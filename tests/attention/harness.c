@@ -21,6 +21,14 @@
 
 enum { LAYERS = 2, LAYER = 1, MESSAGE = 512 };
 
+int test_share(void)
+{
+    const char *text = getenv("MQA_TEST_SHARE");
+    const int share = text ? atoi(text) : 1;
+    assert_true(share >= 1);
+    return share;
+}
+
 /* Queries [first, end) of a sequence, asked in one batch. */
 typedef struct piece {
     int sequence;

@@ -143,6 +143,10 @@ answer oracle(const problem *p);
 void specified_row(const problem *p, row_id row, float *out, float *lse);
 answer specified(const problem *p);
 
+/* $MQA_TEST_SHARE, 1 by default: one case in so many is run, where an emulator makes all of them take too
+ * long. Prints what it says if that isn't all. */
+int test_share(void);
+
 uint64_t random_bits(uint64_t *rng);
 int64_t random_between(uint64_t *rng, int64_t lo, int64_t hi);
 float gaussian(uint64_t *rng);

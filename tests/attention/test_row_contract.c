@@ -91,14 +91,17 @@ static problem nth_problem(int i, int f)
     return make_problem(&s, &rng);
 }
 
+/* A share: each variant still meets each shape, in one format. */
 static void the_way_there_does_not_matter(void **state)
 {
     (void)state;
+    const int share = test_share();
     for (int i = 0; i < N_SHAPES; i++)
         for (int f = 0; f < N_FORMATS; f++) {
             problem p = nth_problem(i, f);
             answer plain = solve(&p, &(route){.threads = 1, .chunk = 512});
             for (int v = 0; v < N_VARIANTS; v++) {
+                if ((v + i + f) % share != 0) continue;
                 answer other = solve(&p, &variants[v].way);
                 assert_same_bits(&p, &plain, &other, variants[v].what);
                 free_answer(&p, &other);

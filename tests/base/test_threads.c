@@ -19,6 +19,8 @@
 #include "base/threads.h"
 #if defined(__x86_64__)
 #include <xmmintrin.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 enum { MAX_TASKS = 5000 };
@@ -186,29 +188,53 @@ static void refuses_bad_counts(void **state)
     assert_int_equal(mqa_pool_create(1 << 20, &pool, NULL), MQA_ERR_INVALID_ARGUMENT);
 }
 
+#if defined(__x86_64__) || defined(__aarch64__)
 #if defined(__x86_64__)
-static void note_csr(void *arg, int task, int worker)
+enum { FP_DEFAULT = 0x1f80, FP_FLUSH = 0x8040 }; /* MXCSR: FTZ, DAZ */
+static uint64_t fp_control(void)
+{
+    return _mm_getcsr() & 0xffc0;
+}
+static void set_fp_control(uint64_t x)
+{
+    _mm_setcsr((unsigned)x);
+}
+#else
+enum { FP_DEFAULT = 0, FP_FLUSH = 1 << 24 }; /* FPCR: FZ */
+static uint64_t fp_control(void)
+{
+    uint64_t x;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(x));
+    return x;
+}
+static void set_fp_control(uint64_t x)
+{
+    __asm__ volatile("msr fpcr, %0" : : "r"(x) : "memory");
+}
+#endif
+
+static void note_fp_control(void *arg, int task, int worker)
 {
     (void)task;
     (void)worker;
-    if ((_mm_getcsr() & 0xffc0) != 0x1f80) atomic_fetch_add((atomic_int *)arg, 1);
+    if (fp_control() != FP_DEFAULT) atomic_fetch_add((atomic_int *)arg, 1);
 }
 
 /* A caller that flushes denormals gets the same arithmetic as everyone, and its own setting back. */
 static void arithmetic_does_not_depend_on_the_caller(void **state)
 {
     (void)state;
-    unsigned before = _mm_getcsr();
-    _mm_setcsr(before | 0x8040); /* FTZ, DAZ */
+    const uint64_t before = fp_control();
+    set_fp_control(before | FP_FLUSH);
     FOR_EACH_POOL(pool)
     {
         atomic_int wrong = 0;
-        for (int run = 0; run < 50; run++) mqa_pool_run(pool, note_csr, &wrong, 1 + run % 16);
+        for (int run = 0; run < 50; run++) mqa_pool_run(pool, note_fp_control, &wrong, 1 + run % 16);
         assert_int_equal(wrong, 0);
     }
-    unsigned after = _mm_getcsr();
-    _mm_setcsr(before);
-    assert_int_equal(after & 0x8040, 0x8040);
+    const uint64_t after = fp_control();
+    set_fp_control(before);
+    assert_int_equal(after & FP_FLUSH, FP_FLUSH);
 }
 #endif
 
@@ -230,8 +256,8 @@ typedef struct host_thread {
 static void *host_main(void *arg)
 {
     host_thread *t = arg;
-#if defined(__x86_64__)
-    _mm_setcsr(_mm_getcsr() | 0x8040); /* a host that flushes denormals */
+#if defined(__x86_64__) || defined(__aarch64__)
+    set_fp_control(fp_control() | FP_FLUSH); /* a host that flushes denormals */
 #endif
     for (int i; (i = atomic_fetch_add(&t->job->next, 1)) < t->job->n_tasks;)
         t->job->task(t->job->arg, i, t->worker);
@@ -269,9 +295,9 @@ static void works_on_the_hosts_threads(void **state)
         for (int k = 0; k < 64; k++) assert_int_equal(t.runs[k], k < n);
     }
     assert_int_equal(n_runs, 5);
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__aarch64__)
     atomic_int wrong = 0;
-    mqa_pool_run(pool, note_csr, &wrong, 20);
+    mqa_pool_run(pool, note_fp_control, &wrong, 20);
     assert_int_equal(wrong, 0);
 #endif
     mqa_pool_destroy(&pool);
@@ -302,6 +328,12 @@ static void cpu_is_consistent(void **state)
     assert_int_equal(cpu->avx512_bf16, __builtin_cpu_supports("avx512bf16") != 0);
 #endif
     if (cpu->amx_int8 || cpu->amx_bf16) assert_true(cpu->amx_tile);
+#elif defined(__aarch64__)
+    assert_true(cpu->neon);
+    assert_false(cpu->avx2);
+    assert_int_equal(cpu->neon_dotprod, (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0);
+    assert_int_equal(cpu->neon_i8mm, (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0);
+    assert_int_equal(cpu->neon_bf16, (getauxval(AT_HWCAP2) & HWCAP2_BF16) != 0);
 #endif
 }
 
@@ -331,7 +363,7 @@ int main(void)
         cmocka_unit_test(a_long_task_ends),
         cmocka_unit_test(pools_are_independent),
         cmocka_unit_test(refuses_bad_counts),
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__aarch64__)
         cmocka_unit_test(arithmetic_does_not_depend_on_the_caller),
 #endif
         cmocka_unit_test(works_on_the_hosts_threads),

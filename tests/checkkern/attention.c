@@ -198,16 +198,16 @@ static void check_shape(shape s)
                     type_names[v_type], s.rows, s.d, s.tokens);
             run_table(portable, k_type, v_type, s, &x, &expected);
             check_exact(portable, k_type, v_type, s, &x, &expected);
-            for (int i = 0; i < ck_n_isas; i++)
+            for (int i = 0; i < ck_n_tables; i++)
                 for (int numerics = 0; numerics < 2; numerics++) {
-                    const mqa_kernels *table = mqa_kernels_get(ck_isas[i]);
+                    const mqa_kernels *table = ck_tables[i];
                     const mqa_attention_kernels *a = &table->attention[numerics],
                                                 *plain = plain_of(a->recipe);
                     if (numerics == MQA_NUMERICS_PORTABLE && strcmp(a->recipe, "portable/1") != 0)
                         ck_fail("portable has recipe %s", a->recipe);
                     ck_case("attention %s %s, K %s, V %s, %d rows, d %d, %d granules, %d tokens",
-                            mqa_isa_name(table->isa), a->recipe, type_names[k_type], type_names[v_type],
-                            s.rows, s.d, s.n_granules, s.tokens);
+                            ck_name(table), a->recipe, type_names[k_type], type_names[v_type], s.rows, s.d,
+                            s.n_granules, s.tokens);
                     if (plain == a) continue;
                     run_table(plain, k_type, v_type, s, &x, &expected);
                     run_table(a, k_type, v_type, s, &x, &got);

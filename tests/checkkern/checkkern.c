@@ -17,8 +17,22 @@
 #include "base/cpu.h"
 #include "base/half.h"
 
-int ck_n_isas;
-mqa_isa ck_isas[8];
+int ck_n_tables;
+const mqa_kernels *ck_tables[16];
+static const char *names[16];
+
+void ck_add_table(const char *name, const mqa_kernels *k)
+{
+    names[ck_n_tables] = name;
+    ck_tables[ck_n_tables++] = k;
+}
+
+const char *ck_name(const mqa_kernels *k)
+{
+    for (int i = 0; i < ck_n_tables; i++)
+        if (ck_tables[i] == k) return names[i];
+    return mqa_isa_name(k->isa);
+}
 
 static char current[256];
 static int failures, checks;
@@ -231,9 +245,11 @@ int main(int argc, char **argv)
     signal(SIGILL, on_fault);
     signal(SIGFPE, on_fault);
     for (int isa = MQA_ISA_AVX2; isa <= MQA_ISA_NEON; isa++)
-        if (mqa_isa_available((mqa_isa)isa)) ck_isas[ck_n_isas++] = (mqa_isa)isa;
+        if (mqa_isa_available((mqa_isa)isa))
+            ck_add_table(mqa_isa_name((mqa_isa)isa), mqa_kernels_get((mqa_isa)isa));
+    ck_add_variants();
     printf("checkkern on %s:", mqa_cpu_detect()->name);
-    for (int i = 0; i < ck_n_isas; i++) printf(" %s", mqa_isa_name(ck_isas[i]));
+    for (int i = 0; i < ck_n_tables; i++) printf("%s %s", i ? "," : "", names[i]);
     printf("\n");
     for (int f = 0; f < FAMILIES; f++) {
         if (any && !wanted[f]) continue;

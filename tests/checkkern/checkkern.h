@@ -16,9 +16,13 @@
 
 #include "kernels/kernels.h"
 
-/* Instruction sets to test: those available, the plain C one left out. */
-extern int ck_n_isas;
-extern mqa_isa ck_isas[8];
+/* Tables to test: those of the instruction sets available, the plain C one left out, and variants of them
+ * that this CPU could run but has something better than (variants.c). */
+extern int ck_n_tables;
+extern const mqa_kernels *ck_tables[16];
+void ck_add_table(const char *name, const mqa_kernels *k);
+void ck_add_variants(void);
+const char *ck_name(const mqa_kernels *k);
 
 /* What is being checked, for messages: ck_case("linear", "avx2 4 bits, 3 rows"). */
 void ck_case(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -105,7 +105,7 @@ static void check_quantize(const mqa_kernels *reference, const mqa_kernels *test
             x[16 * stride + (size_t)i] = odd[6];
             x[17 * stride + (size_t)i] = odd[9];
         }
-        ck_case("quantize_rows %s, n %d", mqa_isa_name(tested->isa), n);
+        ck_case("quantize_rows %s, n %d", ck_name(tested), n);
         mqa_linear_rows a = make_rows(rows, n), b = make_rows(rows, n);
         reference->linear.quantize_rows(x, stride, rows, n, &a);
         tested->linear.quantize_rows(x, stride, rows, n, &b);
@@ -164,15 +164,15 @@ static void check_shape(int format, int n_in, int n_out, int max_rows, fill how)
     reference->linear.linear(&w, &x, rows, 0, tiles, expected, y_stride, scratch);
     check_reference(reference, &w, plain, &x, rows < 9 ? rows : 9, expected, y_stride);
     free(plain);
-    for (int i = 0; i < ck_n_isas; i++) {
-        const mqa_kernels *k = mqa_kernels_get(ck_isas[i]);
+    for (int i = 0; i < ck_n_tables; i++) {
+        const mqa_kernels *k = ck_tables[i];
         for (size_t c = 0; c < sizeof row_counts / sizeof *row_counts; c++) {
             const int n = row_counts[c];
             if (n > rows) break;
             for (int from = 0; from < tiles; from += 2) { /* all tiles, then some */
                 const int to = from ? (from + 2 < tiles ? from + 2 : tiles) : tiles;
-                ck_case("linear %s %s, %d x %d, rows %d, tiles %d to %d", mqa_isa_name(k->isa),
-                        formats[format].name, n_out, n_in, n, from, to);
+                ck_case("linear %s %s, %d x %d, rows %d, tiles %d to %d", ck_name(k), formats[format].name,
+                        n_out, n_in, n, from, to);
                 memset(y, 0xa5, y_bytes);
                 memset(scratch, 0xff, mqa_linear_scratch_bytes(&w)); /* NaN */
                 k->linear.linear(&w, &x, n, from, to, y, y_stride, scratch);
@@ -196,8 +196,7 @@ static void check_shape(int format, int n_in, int n_out, int max_rows, fill how)
 
 void check_linear(void)
 {
-    for (int i = 0; i < ck_n_isas; i++)
-        check_quantize(mqa_kernels_get(MQA_ISA_REFERENCE), mqa_kernels_get(ck_isas[i]));
+    for (int i = 0; i < ck_n_tables; i++) check_quantize(mqa_kernels_get(MQA_ISA_REFERENCE), ck_tables[i]);
     for (int f = 0; f < N_FORMATS; f++) {
         static const int n_in[] = {1, 16, 31, 32, 33, 48, 64, 100};
         for (size_t s = 0; s < sizeof n_in / sizeof *n_in; s++)

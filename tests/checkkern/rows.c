@@ -49,7 +49,7 @@ static void check_size(const mqa_row_kernels *reference, const mqa_kernels *tabl
 {
     const mqa_row_kernels *tested = &table->rows;
     float *x = make_values(n, edges), *w = make_values(n, 0), *y = make_values(n, 0), *a, *b;
-    ck_case("rows %s, n %d", mqa_isa_name(table->isa), n);
+    ck_case("rows %s, n %d", ck_name(table), n);
     check_gate("gelu_mul", reference->gelu_mul, tested->gelu_mul, x, w, n);
     check_gate("silu_mul", reference->silu_mul, tested->silu_mul, x, w, n);
 
@@ -86,8 +86,8 @@ static void check_size(const mqa_row_kernels *reference, const mqa_kernels *tabl
 void check_rows(void)
 {
     static const int large[] = {64, 95, 96, 128, 256, 576, 640, 641, 1536, 2048, 4097};
-    for (int i = 0; i < ck_n_isas; i++) {
-        const mqa_kernels *k = mqa_kernels_get(ck_isas[i]);
+    for (int i = 0; i < ck_n_tables; i++) {
+        const mqa_kernels *k = ck_tables[i];
         for (int n = 1; n <= 50 + (int)(sizeof large / sizeof *large); n++) {
             check_size(&mqa_kernels_get(MQA_ISA_REFERENCE)->rows, k, n <= 50 ? n : large[n - 51], n % 3 == 0);
             ck_release_all();

@@ -108,14 +108,14 @@ void check_scores(void)
     mqa_avx512_bf16_reference(&bf16);
     const mqa_kernels *plain = mqa_kernels_get(MQA_ISA_REFERENCE);
     check_accuracy(&plain->attention[MQA_NUMERICS_PORTABLE]);
-    for (int i = 0; i < ck_n_isas; i++) {
+    for (int i = 0; i < ck_n_tables; i++) {
         const mqa_attention_kernels *reference = &plain->attention[MQA_NUMERICS_PORTABLE];
-        const mqa_attention_kernels *tested = mqa_kernels_get(ck_isas[i])->attention;
-        ck_case("scores, %s", mqa_isa_name(ck_isas[i]));
+        const mqa_attention_kernels *tested = ck_tables[i]->attention;
+        ck_case("scores, %s", ck_name(ck_tables[i]));
         for (int n = 16; n <= N; n += 48) check_one(reference, &tested[MQA_NUMERICS_PORTABLE], n);
         for (int round = 0; round < 20; round++) {
             for (int type = 0; type < MQA_KV_TYPES; type++) {
-                ck_case("softmax beyond f32, %s, V %d", mqa_isa_name(ck_isas[i]), type);
+                ck_case("softmax beyond f32, %s, V %d", ck_name(ck_tables[i]), type);
                 check_softmax(reference, &tested[MQA_NUMERICS_PORTABLE], type);
             }
             if (strcmp(tested[MQA_NUMERICS_FAST].recipe, "portable/1") == 0) continue;

@@ -9,4 +9,6 @@
 #define ATTENTION_VECTORS(rows)   ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
 #define ATTENTION_VECTORS_8(rows) ((rows) <= 2 ? 2 : 1)
 #define ATTENTION_MOST_ROWS(type) ((type) == MQA_KV_F32 ? 6 : 5)
+#define ATTENTION_MOST_ROWS_K8    4
+#define ATTENTION_MOST_ROWS_V8    4
 #include "kernels/template/attention.h"

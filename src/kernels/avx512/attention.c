@@ -9,6 +9,8 @@
 #define ATTENTION_VECTORS(rows)   4
 #define ATTENTION_VECTORS_8(rows) 2
 #define ATTENTION_MOST_ROWS(type) 6
+#define ATTENTION_MOST_ROWS_K8    4
+#define ATTENTION_MOST_ROWS_V8    4
 #include "kernels/template/attention.h"
 
 V16_INLINE void store_u(float *s, vi u)

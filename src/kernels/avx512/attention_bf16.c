@@ -9,11 +9,9 @@
 #include "base/half.h"
 #include "kernels/q_row.h"
 #include "kernels/reference/reference.h"
+#include "kernels/simd/unroll.h"
 #include "kernels/template/softmax.h"
 
-#ifndef UNROLL /* the build turns it off under sanitizers, which make too much of unrolled code */
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 enum { MAX_ROWS = 6, VECTORS = 4 }; /* 24 of 32 registers accumulate */
 
 /* --- q and p, rounded to bf16: vcvtneps2bf16 rounds as the specification does, but for subnormals, which the

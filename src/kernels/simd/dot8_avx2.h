@@ -95,6 +95,11 @@ V16_INLINE v8_acc v8_step(v8_acc acc, bytes16 v, const float *p_quad)
     acc.low = dot8_pairs(acc.low, v, digits + 4);
     return acc;
 }
+/* 256 high + low, rounded once */
+V16_INLINE vf v8_total(v8_acc acc)
+{
+    return vf_fma(vf_from_vi(acc.high), vf_set1(256.0f), vf_from_vi(acc.low));
+}
 /* Sixteen u16 values (in i32 lanes) to the form that v8_step reads, in the place of sixteen floats. */
 V16_INLINE void v8_store_p(float *p, vi u)
 {

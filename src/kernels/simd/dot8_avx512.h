@@ -67,6 +67,10 @@ V16_INLINE v8_acc v8_step(v8_acc acc, bytes16 v, const float *p_quad)
     acc.low = _mm512_dpbusd_epi32(acc.low, dot8_bcast(p_quad + 1), v);
     return acc;
 }
+V16_INLINE vf v8_total(v8_acc acc)
+{
+    return vf_fma(vf_from_vi(acc.high), vf_set1(256.0f), vf_from_vi(acc.low));
+}
 V16_INLINE void v8_store_p(float *p, vi u)
 {
     uint8_t high[16], low[16];

@@ -5,6 +5,8 @@
  *   ATTENTION_VECTORS(rows)    vectors of 16 in a block of 1 .. 6 rows: 1, 2 or 4
  *   ATTENTION_VECTORS_8(rows)  the same for the scores of the int8 format
  *   ATTENTION_MOST_ROWS(type)  rows of the largest block of a float format: an mqa_kv_type
+ *   ATTENTION_MOST_ROWS_K8     the same for the scores of the int8 format
+ *   ATTENTION_MOST_ROWS_V8     and for its P.V, where a block is one vector wide
  *
  * A block is (rows x vectors) accumulators; with few rows it takes more vectors, so that there are enough
  * independent chains to hide the latency of FMA. The blocking never changes an output's chain.
@@ -15,11 +17,8 @@
 
 #include "kernels/q_row.h"
 #include "kernels/reference/reference.h"
+#include "kernels/simd/unroll.h"
 #include "kernels/template/softmax.h"
-
-#ifndef UNROLL /* the build turns it off under sanitizers, which make too much of unrolled code */
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 #define MAX_BLOCK_ROWS 6
 
@@ -198,7 +197,7 @@ static void scores_int8(const void *q_block, int rows, int d, const void *const 
         const float *k_scale = k_runs[g];
         const uint8_t *k = (const uint8_t *)k_scale + mqa_kv_header_bytes(MQA_KV_INT8, d);
         for (int r = 0, now; r < rows; r += now) {
-            now = next_rows(rows - r, 4);
+            now = next_rows(rows - r, ATTENTION_MOST_ROWS_K8);
             float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
 #define SCORES(R, T)                                                                                         \
     for (int t = 0; t < MQA_GRANULE / MQA_TILE; t += (T))                                                    \
@@ -342,7 +341,7 @@ V16_INLINE void pv_int8_block(int rows, const float *p, size_t p_stride, const f
                               const void *const *v_runs, int n_granules, size_t d_pad, size_t column,
                               float *o)
 {
-    v8_acc acc[4];
+    v8_acc acc[MAX_BLOCK_ROWS];
     UNROLL for (int r = 0; r < rows; r++) acc[r] = v8_zero();
     for (int g = 0; g < n_granules; g++) {
         const uint8_t *v = (const uint8_t *)v_runs[g] + mqa_kv_header_bytes(MQA_KV_INT8, 0) + column * 4;
@@ -354,8 +353,8 @@ V16_INLINE void pv_int8_block(int rows, const float *p, size_t p_stride, const f
     }
     UNROLL for (int r = 0; r < rows; r++)
     {
-        const vf sum = vf_fma(vf_from_vi(acc[r].high), vf_set1(256.0f), vf_from_vi(acc[r].low));
-        vf_store(o + (size_t)r * d_pad + column, vf_add(vf_mul(sum, vf_set1(p_scale[r])), vf_zero()));
+        const vf sum = vf_mul(v8_total(acc[r]), vf_set1(p_scale[r]));
+        vf_store(o + (size_t)r * d_pad + column, vf_add(sum, vf_zero()));
     }
 }
 
@@ -363,25 +362,18 @@ static void pv_int8(const float *p, size_t p_stride, const float *p_scale, int r
                     const void *const *v_runs, int n_granules, int d_v, float *o)
 {
     const size_t d_pad = (size_t)MQA_PAD(d_v);
-    for (int r = 0; r < rows; r += 4)
-        for (size_t c = 0; c < d_pad; c += 16) {
-            const float *from = p + (size_t)r * p_stride, *scale = p_scale + r;
-            float *to = o + (size_t)r * d_pad;
-            switch (rows - r) {
-            case 1:
-                pv_int8_block(1, from, p_stride, scale, v_runs, n_granules, d_pad, c, to);
-                break;
-            case 2:
-                pv_int8_block(2, from, p_stride, scale, v_runs, n_granules, d_pad, c, to);
-                break;
-            case 3:
-                pv_int8_block(3, from, p_stride, scale, v_runs, n_granules, d_pad, c, to);
-                break;
-            default:
-                pv_int8_block(4, from, p_stride, scale, v_runs, n_granules, d_pad, c, to);
-                break;
-            }
-        }
+    for (int r = 0, now; r < rows; r += now) {
+        now = next_rows(rows - r, ATTENTION_MOST_ROWS_V8);
+        const float *from = p + (size_t)r * p_stride, *scale = p_scale + r;
+        float *to = o + (size_t)r * d_pad;
+#define ONE_VECTOR(rows) 1
+#define PV(R, C)                                                                                             \
+    for (size_t c = 0; c < d_pad; c += 16)                                                                   \
+    pv_int8_block(R, from, p_stride, scale, v_runs, n_granules, d_pad, c, to)
+        BY_ROWS(now, PV, ONE_VECTOR)
+#undef ONE_VECTOR
+#undef PV
+    }
 }
 
 /* --- states ------------------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 
 #include "base/half.h"
 #include "kernels/linear_layout.h"
+#include "kernels/simd/unroll.h"
 
 /* --- activations --- */
 
@@ -119,15 +120,15 @@ V16_INLINE void rows_over_tile(int bits, int groups, int rows, const row_block *
     vf sum[DOT_ROWS];
     for (int r = 0; r < rows; r++) sum[r] = vf_zero();
     for (int b = 0; b < n_blocks; b++)
-#pragma GCC unroll 2
-        for (int g = 0; g < groups; g++, form += 64 * group_steps, scale += 16, min += 16) {
+        UNROLL for (int g = 0; g < groups; g++, form += 64 * group_steps, scale += 16, min += 16)
+        {
             const int8_t *q = x->q + b * MQA_LINEAR_BLOCK + g * group_steps * 4;
             vi t[DOT_ROWS], part[DOT_ROWS];
-#pragma GCC unroll 8
-            for (int step = 0; step < group_steps; step++) {
+            UNROLL for (int step = 0; step < group_steps; step++)
+            {
                 const vi w = vi_load(form + 64 * step);
-#pragma GCC unroll 8
-                for (int r = 0; r < rows; r++) {
+                UNROLL for (int r = 0; r < rows; r++)
+                {
                     const dot_quad quad = dot_load_quad(q + r * n_blocks * MQA_LINEAR_BLOCK + 4 * step);
                     part[r] = step % chunk ? dot_next(bits, part[r], w, quad) : dot_first(bits, w, quad);
                     if (step % chunk == chunk - 1)
@@ -135,8 +136,8 @@ V16_INLINE void rows_over_tile(int bits, int groups, int rows, const row_block *
                 }
             }
             const vf ws = vf_load(scale);
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++) {
+            UNROLL for (int r = 0; r < rows; r++)
+            {
                 const int at = (r * n_blocks + b) * groups + g;
                 if (x->correction) t[r] = vi_add(t[r], vi_set1(x->correction[at]));
                 sum[r] = vf_fma(vf_from_vi(t[r]), vf_mul(ws, vf_set1(x->d[r * n_blocks + b])), sum[r]);
@@ -164,12 +165,12 @@ V16_INLINE void few_rows(int bits, int groups, int rows, const mqa_linear_weight
         for (size_t line = 0; line < w->block_bytes; line += 64)
             __builtin_prefetch(p + WEIGHTS_AHEAD + line, 0, 0);
         vi t[2][2], part[2][2]; /* row, half of the block */
-#pragma GCC unroll 4
-        for (int h = 0; h < 4; h++) {
+        UNROLL for (int h = 0; h < 4; h++)
+        {
             vi half[2];
             load_steps(bits, p + quants_at, h, &half[0], &half[1]);
-#pragma GCC unroll 4
-            for (int i = 0; i < 2 * rows; i++) {
+            UNROLL for (int i = 0; i < 2 * rows; i++)
+            {
                 const int r = i / 2, k = i % 2;
                 const dot_quad quad =
                     dot_load_quad(x->q + (r * n_blocks + b) * MQA_LINEAR_BLOCK + 16 * k + 4 * h);
@@ -179,11 +180,11 @@ V16_INLINE void few_rows(int bits, int groups, int rows, const mqa_linear_weight
                     t[r][k] = h < chunk ? dot_total(part[r][k]) : vi_add(t[r][k], dot_total(part[r][k]));
             }
         }
-#pragma GCC unroll 2
-        for (int g = 0; g < groups; g++) {
+        UNROLL for (int g = 0; g < groups; g++)
+        {
             const vf ws = load_scale(f, p, g);
-#pragma GCC unroll 2
-            for (int r = 0; r < rows; r++) {
+            UNROLL for (int r = 0; r < rows; r++)
+            {
                 const int32_t *sum16 = x->sum16 + (r * n_blocks + b) * 2;
                 const int32_t q_sum = groups == 2 ? sum16[g] : sum16[0] + sum16[1];
                 const float d = x->scale[r * n_blocks + b];
