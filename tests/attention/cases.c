@@ -308,6 +308,7 @@ static void draw_sequences(test_case *c, column which, uint64_t *rng)
         case_sequence *s = &c->of[i];
         s->n = some_tokens(rng, most);
         if (which == COLUMN_RESULTS && chance(rng, 50)) s->n += 8192;
+        if (which == COLUMN_CASCADE && chance(rng, 25)) s->n = ONE_OF(rng, 512, 1024, 1536);
         const int kind = (int)random_between(rng, 0, which == COLUMN_QUERIES ? 4 : 2);
         s->n_queries = kind == 0   ? 1
                        : kind == 1 ? random_between(rng, 2, 5)
@@ -317,7 +318,8 @@ static void draw_sequences(test_case *c, column which, uint64_t *rng)
         if (i > 0 && chance(rng, which == COLUMN_CASCADE ? 90 : 20)) {
             s->parent = random_between(rng, 0, i - 1);
             const int64_t longest = c->of[s->parent].n;
-            if (which == COLUMN_CASCADE && chance(rng, 70)) s->n += longest / 2;
+            if (which == COLUMN_CASCADE && chance(rng, 60)) s->n += longest / 2;
+            if (chance(rng, 15)) s->n = longest;
             s->shared = chance(rng, 30) ? longest : random_between(rng, 0, longest);
         }
     }

@@ -7,6 +7,7 @@
  *     MQA_CASES=20000          how many
  *     MQA_SEED=1               from which on
  *     MQA_CASE='NAME=VALUE …'  this one alone, as a failure prints it
+ *     MQA_SHRINK=0             doesn't make smaller what fails
  *     MQA_VERBOSE=1            prints each before it runs
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -193,6 +194,8 @@ static int report(const test_case *c, const char *origin, const char *why)
     print_case(c, line, sizeof line);
     printf("FAILED: %s\n  %s\n  MQA_CASE='%s'\n", origin, why, line);
     fflush(stdout);
+    const char *shrinking = getenv("MQA_SHRINK");
+    if (shrinking && strcmp(shrinking, "0") == 0) return 1;
     const test_case small = shrink(*c);
     print_case(&small, line, sizeof line);
     check_case(&small, small_why);
