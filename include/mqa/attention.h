@@ -23,7 +23,7 @@ typedef struct mqa_plan mqa_plan;
 /* One sequence's part of a batch: its last n_queries tokens ask. */
 typedef struct mqa_plan_item {
     const mqa_sequence *sequence;
-    int64_t n_queries; /* 1 .. the sequence's length */
+    int64_t n_queries; /* 1 .. the sequence's tokens */
 } mqa_plan_item;
 
 typedef struct mqa_plan_options {

@@ -1,8 +1,14 @@
 /* The KV cache: pages of packed tiles, shared by the layers of one kind, under a hard byte budget.
  *
  * A cache holds n_layers layers of the same shape (a model with global and sliding-window layers has two
- * caches). Sequences own pages of 64 tokens by a block table that all its layers share. K and V are packed
- * once, when a token is appended, into the layout the kernels read; shared pages never change.
+ * caches). Sequences own pages of 64, 128 or 256 tokens by a block table that all its layers share. K and V
+ * are packed once, when a token is appended, into the layout the kernels read. No result depends on the size
+ * of pages or on where they lie.
+ *
+ * Positions. A token's position is its index in the whole text, an int64 from 0. A sequence holds the tokens
+ * [first_position, length): first_position is 0 but for mqa_sequence_create_at, and a sequence's length is
+ * always the position after its last token, whatever the first one's is. Positions, not indices into the
+ * sequence, are what every function here takes.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -38,10 +44,11 @@ typedef struct mqa_cache_config {
     int64_t window;      /* keys a query sees, self included; 0: all. Pages behind it are given back. */
     int64_t max_pages;   /* page ids in the arena: the address space, not yet memory */
     size_t budget_bytes; /* never exceeded by pages in use; 0: max_pages decides */
+    int page_tokens; /* 64, 128 or 256; 0: 64. Larger: shorter block tables, more of the last page unused */
 } mqa_cache_config;
 
-/* Bytes of one page (64 tokens of all layers and heads): exactly what the arena takes for it. 0 for an
- * invalid config. */
+/* Bytes of one page (page_tokens tokens of all layers and heads): exactly what the arena takes for it. 0 for
+ * an invalid config. */
 MQA_API size_t mqa_cache_page_bytes(const mqa_cache_config *config);
 
 /* Exact bytes of pages in use by one sequence of n_tokens tokens that was appended in chunks of at most
@@ -54,9 +61,23 @@ MQA_API mqa_status mqa_cache_create(mqa_context *ctx, const mqa_cache_config *co
 MQA_API void mqa_cache_destroy(mqa_cache **cache);
 MQA_API size_t mqa_cache_bytes_in_use(const mqa_cache *cache);
 
+/* An empty sequence, from position 0 on. */
 MQA_API mqa_status mqa_sequence_create(mqa_cache *cache, mqa_sequence **out, mqa_error *err);
+
+/* An empty sequence whose first token will stand at first_position, a multiple of MQA_SEQUENCE_UNIT (the
+ * group of spans in docs/numerics.md): the later part of a long text, whose earlier tokens are somewhere
+ * else, as on another machine. Attention over it sees its own tokens only; states of the parts merge to the
+ * bits of the whole. */
+#define MQA_SEQUENCE_UNIT 8192
+MQA_API mqa_status mqa_sequence_create_at(mqa_cache *cache, int64_t first_position, mqa_sequence **out,
+                                          mqa_error *err);
+
 MQA_API void mqa_sequence_destroy(mqa_sequence **seq); /* gives its pages back */
-MQA_API int64_t mqa_sequence_length(const mqa_sequence *seq);
+
+MQA_API int64_t mqa_sequence_first_position(const mqa_sequence *seq); /* as created */
+/* The first token still held: first_position, or later where a window's pages were given back. */
+MQA_API int64_t mqa_sequence_first_held(const mqa_sequence *seq);
+MQA_API int64_t mqa_sequence_length(const mqa_sequence *seq); /* the position after its last token */
 
 /* Makes room for n_tokens more tokens and moves the length past them; their K and V must then be written in
  * every layer with mqa_sequence_write. All or nothing: MQA_ERR_BUDGET leaves the sequence as it was and names

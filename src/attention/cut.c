@@ -44,7 +44,6 @@ static void make_block(const mqa_plan *plan, int item_index, int kv_head, int64_
                        mqa_block *block)
 {
     const mqa_item *item = &plan->items[item_index];
-    const int64_t window = plan->cache->config.window;
     const int64_t first_position = item->length - item->n_queries;
     const int64_t first = first_position + first_row / plan->group_size;
     const int64_t last = first_position + (first_row + rows - 1) / plan->group_size;
@@ -52,7 +51,7 @@ static void make_block(const mqa_plan *plan, int item_index, int kv_head, int64_
     block->kv_head = kv_head;
     block->first_row = first_row;
     block->rows = rows;
-    block->lo = window > 0 && first >= window ? first - window + 1 : 0;
+    block->lo = mqa_sequence_seen_from(item->sequence, first);
     block->hi = last + 1;
     block->first_span = block->lo / MQA_SPAN;
     block->n_spans = last / MQA_SPAN + 1 - block->first_span;

@@ -74,16 +74,17 @@ static mqa_status check_item(const mqa_plan *plan, int i, const mqa_plan_item *i
     const mqa_sequence *seq = item->sequence;
     if (!seq || seq->cache != plan->cache)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "item %d: its sequence is not of the plan's cache", i);
-    if (item->n_queries < 1 || item->n_queries > seq->length)
+    const int64_t n_tokens = seq->length - seq->first_position;
+    if (item->n_queries < 1 || item->n_queries > n_tokens)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                        "item %d: n_queries is %" PRId64 ": give 1 to the sequence's length, %" PRId64, i,
-                        item->n_queries, seq->length);
+                        "item %d: n_queries is %" PRId64 ": give 1 to the sequence's tokens, %" PRId64, i,
+                        item->n_queries, n_tokens);
     const int64_t first = seq->length - item->n_queries;
-    if (mqa_window_dead_pages(plan->cache->config.window, first) < seq->first_page)
+    if (mqa_sequence_seen_from(seq, first) < mqa_sequence_first_held(seq))
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "item %d: the window of its query at %" PRId64 " begins before token %" PRId64
                         ", the first one kept",
-                        i, first, seq->first_page * MQA_PAGE_TOKENS);
+                        i, first, mqa_sequence_first_held(seq));
     return MQA_OK;
 }
 

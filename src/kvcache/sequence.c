@@ -8,18 +8,40 @@
 #include "base/status.h"
 #include "kvcache/cache.h"
 
+#define MAX_POSITION (INT64_MAX / 2)
+
+_Static_assert(MQA_SEQUENCE_UNIT == MQA_SPAN * MQA_GROUP_SPANS, "a group of spans");
+
 static const mqa_allocator *allocator_of(const mqa_sequence *seq)
 {
     return seq->cache->ctx->allocator;
 }
 
+static int page_tokens(const mqa_sequence *seq)
+{
+    return seq->cache->layout.page_tokens;
+}
+
 mqa_status mqa_sequence_create(mqa_cache *cache, mqa_sequence **out, mqa_error *err)
+{
+    return mqa_sequence_create_at(cache, 0, out, err);
+}
+
+mqa_status mqa_sequence_create_at(mqa_cache *cache, int64_t first_position, mqa_sequence **out,
+                                  mqa_error *err)
 {
     if (!cache || !out)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_sequence_create: cache or out is NULL");
+    *out = NULL;
+    if (first_position < 0 || first_position > MAX_POSITION || first_position % MQA_SEQUENCE_UNIT != 0)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "first_position is %" PRId64 ": give a multiple of %d from 0 up, below 2^62",
+                        first_position, MQA_SEQUENCE_UNIT);
     *out = mqa_alloc(cache->ctx->allocator, sizeof **out);
     if (!*out) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a sequence");
     (*out)->cache = cache;
+    (*out)->first_position = (*out)->length = first_position;
+    (*out)->first_page = first_position / cache->layout.page_tokens;
     return MQA_OK;
 }
 
@@ -47,6 +69,16 @@ void mqa_sequence_destroy(mqa_sequence **seq)
     *seq = NULL;
 }
 
+int64_t mqa_sequence_first_position(const mqa_sequence *seq)
+{
+    return seq->first_position;
+}
+
+int64_t mqa_sequence_first_held(const mqa_sequence *seq)
+{
+    return seq->first_page * page_tokens(seq);
+}
+
 int64_t mqa_sequence_length(const mqa_sequence *seq)
 {
     return seq->length;
@@ -69,15 +101,16 @@ static mqa_status grow_table(mqa_sequence *seq, int64_t n_pages, mqa_error *err)
 
 mqa_status mqa_sequence_extend(mqa_sequence *seq, int64_t n_tokens, mqa_error *err)
 {
-    if (!seq || n_tokens < 0 || n_tokens > INT64_MAX / 2 - seq->length)
+    if (!seq || n_tokens < 0 || n_tokens > MAX_POSITION - seq->length)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "extend by %" PRId64 " tokens: out of range",
                         n_tokens);
     if (n_tokens == 0) return MQA_OK;
     const mqa_arena *arena = &seq->cache->arena;
     const size_t page_bytes = seq->cache->layout.page_bytes;
 
-    const int64_t have = seq->first_page + seq->n_pages, end = mqa_pages_for(seq->length + n_tokens);
-    int64_t first_page = mqa_window_dead_pages(seq->cache->config.window, seq->length);
+    const int64_t have = seq->first_page + seq->n_pages,
+                  end = mqa_pages_for(seq->length + n_tokens, page_tokens(seq));
+    int64_t first_page = mqa_window_dead_pages(seq->cache->config.window, seq->length, page_tokens(seq));
     if (first_page < seq->first_page) first_page = seq->first_page;
     const int64_t available = arena->limit_pages - arena->in_use + (first_page - seq->first_page);
     if (end - have > available)
@@ -95,32 +128,31 @@ mqa_status mqa_sequence_extend(mqa_sequence *seq, int64_t n_tokens, mqa_error *e
     return MQA_OK;
 }
 
-/* Tokens from `length` on leave the open page. */
+/* Tokens from `length` on leave the page it stands in. */
 static void clear_tail(mqa_sequence *seq, int64_t length)
 {
-    const int64_t granule = length / MQA_GRANULE;
-    const int from = (int)(length % MQA_GRANULE);
-    const int64_t after = seq->length - granule * MQA_GRANULE;
-    const int to = after < MQA_GRANULE ? (int)after : MQA_GRANULE;
-    if (from == 0) return; /* the whole page goes */
-    for (int layer = 0; layer < seq->cache->config.n_layers; layer++)
-        for (int head = 0; head < seq->cache->config.n_kv_heads; head++)
-            mqa_granule_clear(seq->cache, mqa_sequence_granule(seq, layer, head, granule), from, to);
+    const int64_t page = length / page_tokens(seq), first = page * page_tokens(seq);
+    const int64_t after = seq->length - first;
+    if (length == first) return; /* the whole page goes */
+    mqa_page_clear(seq->cache, seq->pages[page - seq->first_page], (int)(length - first),
+                   after < page_tokens(seq) ? (int)after : page_tokens(seq));
 }
 
 mqa_status mqa_sequence_truncate(mqa_sequence *seq, int64_t length, mqa_error *err)
 {
-    if (!seq || length < 0 || length > seq->length)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "truncate to %" PRId64 " of %" PRId64 " tokens",
-                        length, seq ? seq->length : 0);
-    if (length > 0 && mqa_window_dead_pages(seq->cache->config.window, length) < seq->first_page)
+    if (!seq || length < seq->first_position || length > seq->length)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "truncate to %" PRId64 " tokens of a sequence of [%" PRId64 ", %" PRId64 ")", length,
+                        seq ? seq->first_position : 0, seq ? seq->length : 0);
+    const int64_t held = mqa_sequence_first_held(seq);
+    if (length > seq->first_position && mqa_sequence_seen_from(seq, length) < held)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "truncate to %" PRId64 " tokens: the window there begins before token %" PRId64
                         ", the first one kept; start a new sequence",
-                        length, seq->first_page * MQA_PAGE_TOKENS);
+                        length, held);
     if (length < seq->length) clear_tail(seq, length);
-    keep_pages(seq, seq->first_page, mqa_pages_for(length));
-    if (length == 0) seq->first_page = 0; /* nothing is behind it */
+    keep_pages(seq, seq->first_page, mqa_pages_for(length, page_tokens(seq)));
+    if (length == seq->first_position) seq->first_page = length / page_tokens(seq); /* nothing is behind it */
     seq->length = length;
     return MQA_OK;
 }

@@ -13,7 +13,7 @@ static mqa_status check_range(const mqa_sequence *seq, int layer, int64_t positi
 {
     if (!seq || layer < 0 || layer >= seq->cache->config.n_layers)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "write: no layer %d in the cache", layer);
-    const int64_t first = seq->first_page * MQA_PAGE_TOKENS;
+    const int64_t first = mqa_sequence_first_held(seq);
     if (position < first || position > seq->length || n_tokens < 0 || n_tokens > seq->length - position)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "write: %" PRId64 " tokens at %" PRId64 ": the sequence holds [%" PRId64 ", %" PRId64
@@ -28,7 +28,7 @@ static mqa_status write_token(const mqa_sequence *seq, int layer, int64_t positi
     const mqa_cache_config *config = &seq->cache->config;
     const int token = (int)(position % MQA_GRANULE);
     unsigned char *run = mqa_sequence_granule(seq, layer, 0, position / MQA_GRANULE);
-    for (int head = 0; head < config->n_kv_heads; head++, run += seq->cache->layout.head_bytes) {
+    for (int head = 0; head < config->n_kv_heads; head++, run += seq->cache->layout.head_stride) {
         const char *bad = NULL;
         if (!mqa_pack_k(config->k_type, run, config->head_dim_qk, token, k + (size_t)head * k_stride_head))
             bad = "K";

@@ -104,6 +104,12 @@ typedef struct solver {
     mqa_sequence *seq[MAX_SEQUENCES];
 } solver;
 
+/* Tokens that sequence i has. */
+static int64_t n_tokens(const solver *s, int i)
+{
+    return mqa_sequence_length(s->seq[i]) - s->way->first_position;
+}
+
 /* Sequences of others come and go in turns, so that freed pages are in disorder; they leave NaN behind. */
 static void recycle(solver *s)
 {
@@ -126,16 +132,16 @@ static void recycle(solver *s)
 static int64_t append(solver *s, int i)
 {
     const problem_shape *shape = &s->p->shape;
-    const int64_t at = mqa_sequence_length(s->seq[i]);
+    const int64_t at = n_tokens(s, i);
     int64_t n = shape->n[i] - at;
     if (n > s->way->chunk) n = s->way->chunk;
     if (n == 0) return 0;
     const size_t k_row = (size_t)(shape->n_kv_heads * shape->d),
                  v_row = (size_t)(shape->n_kv_heads * shape->d_v);
     assert_int_equal(mqa_sequence_extend(s->seq[i], n, NULL), MQA_OK);
-    assert_int_equal(mqa_sequence_write(s->seq[i], LAYER, at, n, s->p->k[i] + (size_t)at * k_row, k_row,
-                                        (size_t)shape->d, s->p->v[i] + (size_t)at * v_row, v_row,
-                                        (size_t)shape->d_v, NULL),
+    assert_int_equal(mqa_sequence_write(s->seq[i], LAYER, s->way->first_position + at, n,
+                                        s->p->k[i] + (size_t)at * k_row, k_row, (size_t)shape->d,
+                                        s->p->v[i] + (size_t)at * v_row, v_row, (size_t)shape->d_v, NULL),
                      MQA_OK);
     const int64_t asking = at + n - (shape->n[i] - shape->n_queries[i]);
     return asking < 0 ? 0 : asking < n ? asking : n;
@@ -162,7 +168,7 @@ static void run(solver *s, const int *which, const int64_t *n_queries, int n_ite
     for (int j = 0; j < n_items; j++)
         for (int64_t t = 0; t < n_queries[j]; t++, row++)
             for (int h = 0; h < shape->n_heads; h++) {
-                const int64_t token = mqa_sequence_length(s->seq[which[j]]) - n_queries[j] + t -
+                const int64_t token = n_tokens(s, which[j]) - n_queries[j] + t -
                                       (shape->n[which[j]] - shape->n_queries[which[j]]);
                 memcpy(q + (size_t)row * q_token + (size_t)h * q_head,
                        s->p->q[which[j]] + (token * shape->n_heads + h) * shape->d,
@@ -177,8 +183,7 @@ static void run(solver *s, const int *which, const int64_t *n_queries, int n_ite
     for (int j = 0; j < n_items; j++)
         for (int64_t t = 0; t < n_queries[j]; t++, row++) {
             const int i = which[j];
-            const int64_t token =
-                mqa_sequence_length(s->seq[i]) - n_queries[j] + t - (shape->n[i] - shape->n_queries[i]);
+            const int64_t token = n_tokens(s, i) - n_queries[j] + t - (shape->n[i] - shape->n_queries[i]);
             for (int h = 0; h < shape->n_heads; h++) {
                 const float *o = out + (size_t)row * o_token + (size_t)h * o_head;
                 memcpy(s->a->out[i] + (token * shape->n_heads + h) * shape->d_v, o,
@@ -198,7 +203,7 @@ static void solve_together(solver *s)
         more = 0;
         for (int i = 0; i < s->p->shape.n_sequences; i++) {
             const int64_t asking = append(s, i);
-            more |= mqa_sequence_length(s->seq[i]) < s->p->shape.n[i];
+            more |= n_tokens(s, i) < s->p->shape.n[i];
             if (asking == 0) continue;
             which[n_items] = i;
             n_queries[n_items++] = asking;
@@ -210,7 +215,7 @@ static void solve_together(solver *s)
 static void solve_alone(solver *s)
 {
     for (int i = 0; i < s->p->shape.n_sequences; i++)
-        while (mqa_sequence_length(s->seq[i]) < s->p->shape.n[i]) {
+        while (n_tokens(s, i) < s->p->shape.n[i]) {
             const int64_t asking = append(s, i);
             if (asking) run(s, &i, &asking, 1);
         }
@@ -234,7 +239,8 @@ answer solve(const problem *p, const route *way)
                                      .k_type = shape->k_type,
                                      .v_type = shape->v_type,
                                      .window = shape->window,
-                                     .max_pages = 1000};
+                                     .max_pages = 1000,
+                                     .page_tokens = way->page_tokens};
     assert_int_equal(mqa_cache_create(s.ctx, &config, &s.cache, NULL), MQA_OK);
     const mqa_plan_options plan_options = {sizeof plan_options, shape->n_heads, p->sm_scale};
     assert_int_equal(mqa_plan_create(s.cache, &plan_options, &s.plan, NULL), MQA_OK);
@@ -245,7 +251,7 @@ answer solve(const problem *p, const route *way)
     for (int i = 0; i < shape->n_sequences; i++) {
         a.out[i] = floats(shape->n_queries[i] * shape->n_heads * shape->d_v);
         a.lse[i] = floats(shape->n_queries[i] * shape->n_heads);
-        assert_int_equal(mqa_sequence_create(s.cache, &s.seq[i], NULL), MQA_OK);
+        assert_int_equal(mqa_sequence_create_at(s.cache, way->first_position, &s.seq[i], NULL), MQA_OK);
     }
     if (way->together)
         solve_together(&s);

@@ -42,7 +42,9 @@ typedef struct way {
     int recycled;   /* pages that others had before, in any order, full of NaN */
     int block_rows; /* 0: the default; the rest likewise */
     int tasks_per_thread;
-    int cut_all; /* even the smallest run is worth a task */
+    int cut_all;            /* even the smallest run is worth a task */
+    int page_tokens;        /* 0: the default */
+    int64_t first_position; /* where each sequence's tokens begin */
 } route;
 
 /* Gaussian, scores of standard deviation about 1. */
