@@ -87,14 +87,56 @@ MQA_API mqa_status mqa_sequence_extend(mqa_sequence *seq, int64_t n_tokens, mqa_
  * already given back: MQA_ERR_INVALID_ARGUMENT, unchanged. */
 MQA_API mqa_status mqa_sequence_truncate(mqa_sequence *seq, int64_t length, mqa_error *err);
 
-/* Packs K and V of tokens [position, position + n_tokens) into one layer. k: element (t, h, d) at
- * k[t * k_stride_token + h * k_stride_head + d], head_dim_qk floats; v likewise. MQA_ERR_NOT_FINITE names the
- * token and head; the tokens before it are written. Different layers may be written from different threads.
- */
+/* Packs K and V of tokens [position, position + n_tokens) into one layer. k: element (t, h, i) at
+ * k[t * k_stride_token + h * k_stride_head + i], head_dim_qk floats; v likewise with head_dim_vo. Strides are
+ * in elements, so arrays of either order can be given as they are:
+ *
+ *     NHD [n_tokens][n_kv_heads][d]   stride_token = n_kv_heads * d, stride_head = d
+ *     HND [n_kv_heads][n_tokens][d]   stride_token = d,              stride_head = n_tokens * d
+ *
+ * MQA_ERR_NOT_FINITE names the token and head; the tokens before it are written, and that token must be
+ * written again. MQA_ERR_INVALID_ARGUMENT, nothing written, for tokens not held. Different layers may be
+ * written from different threads. */
 MQA_API mqa_status mqa_sequence_write(mqa_sequence *seq, int layer, int64_t position, int64_t n_tokens,
                                       const float *k, size_t k_stride_token, size_t k_stride_head,
                                       const float *v, size_t v_stride_token, size_t v_stride_head,
                                       mqa_error *err);
+
+/* The stored values back as f32: what was written, rounded as the format does; 0 for tokens never written.
+ * Strides as above. k or v may be NULL, if only the other is wanted. */
+MQA_API mqa_status mqa_sequence_read(const mqa_sequence *seq, int layer, int64_t position, int64_t n_tokens,
+                                     float *k, size_t k_stride_token, size_t k_stride_head, float *v,
+                                     size_t v_stride_token, size_t v_stride_head, mqa_error *err);
+
+/* A host's own paged cache of one layer, in any page size (vLLM's and SGLang's are often 16 or 32). A
+ * contiguous array is one page of as many tokens, without block table. */
+typedef enum mqa_source_type { MQA_SOURCE_F32 = 0, MQA_SOURCE_BF16 = 1, MQA_SOURCE_F16 = 2 } mqa_source_type;
+typedef enum mqa_source_layout {
+    MQA_SOURCE_NHD = 0, /* [page][token][head][d] */
+    MQA_SOURCE_HND = 1  /* [page][head][token][d] */
+} mqa_source_layout;
+
+typedef struct mqa_paged_source {
+    size_t struct_size; /* sizeof(mqa_paged_source) */
+    mqa_source_type type;
+    mqa_source_layout layout;
+    const void *k, *v;   /* of page 0, aligned to their type */
+    int64_t n_pages;     /* that k and v have */
+    int64_t page_tokens; /* 1 or more */
+    size_t
+        k_page_stride; /* elements from page to page, for arrays that hold K and V of a page side by side */
+    size_t v_page_stride; /* (FlashInfer's [page][2][…]: 2 * page_tokens * n_kv_heads * d); 0: no gaps */
+    const int32_t *block_table; /* [n_blocks] pages of the sequence in order; NULL: 0, 1, … n_pages-1 */
+    int64_t n_blocks;           /* not looked at where block_table is NULL */
+    int64_t first_token;        /* the call's first token in the sequence of the host: it is in block
+                                   first_token / page_tokens */
+} mqa_paged_source;
+
+/* Packs tokens [position, position + n_tokens) of one layer from a host's pages; otherwise as
+ * mqa_sequence_write. Every entry of the block table that is needed is checked against n_pages before
+ * anything is read: MQA_ERR_INVALID_ARGUMENT, nothing written. */
+MQA_API mqa_status mqa_sequence_write_paged(mqa_sequence *seq, int layer, int64_t position, int64_t n_tokens,
+                                            const mqa_paged_source *source, mqa_error *err);
 
 #ifdef __cplusplus
 }
