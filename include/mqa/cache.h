@@ -1,14 +1,29 @@
-/* The KV cache: pages of packed tiles, shared by the layers of one kind, under a hard byte budget.
+/* The KV cache: pages of packed tiles, shared by the layers of one kind and by sequences with a common
+ * beginning, under a hard byte budget.
  *
  * A cache holds n_layers layers of the same shape (a model with global and sliding-window layers has two
  * caches). Sequences own pages of 64, 128 or 256 tokens by a block table that all its layers share. K and V
  * are packed once, when a token is appended, into the layout the kernels read. No result depends on the size
- * of pages or on where they lie.
+ * of pages, on where they lie, or on who shares them.
+ *
+ * Appending:        mqa_sequence_extend, then mqa_sequence_write in every layer
+ * Speculation:      extend, write, run, then mqa_sequence_truncate what was refused
+ * A common prefix:  write it once, then mqa_sequence_fork for each that goes on from there
  *
  * Positions. A token's position is its index in the whole text, an int64 from 0. A sequence holds the tokens
  * [first_position, length): first_position is 0 but for mqa_sequence_create_at, and a sequence's length is
  * always the position after its last token, whatever the first one's is. Positions, not indices into the
  * sequence, are what every function here takes.
+ *
+ * Sharing. A page may be in several sequences; such a page never changes. Appending to a sequence whose last
+ * page is shared and not full replaces it by a copy first (copy on write). A shared page counts once in the
+ * budget.
+ *
+ * Threads. What changes a cache or a block table (create, destroy, extend, fork, truncate, evict)
+ * runs alone: no other call on that cache meanwhile. Between such calls mqa_sequence_write,
+ * mqa_sequence_write_paged and mqa_sequence_read may run on any number of threads, as long as no two of them
+ * have the same layer of the same sequence and one of the two writes. What only asks (lengths, bytes, needs)
+ * may run beside them.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -23,6 +38,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* ---- formats and configurations ---- */
 
 /* How K or V is stored; see docs/numerics.md section 3. K and V may differ. */
 typedef enum mqa_kv_type { MQA_KV_F32 = 0, MQA_KV_BF16 = 1, MQA_KV_INT8 = 2 } mqa_kv_type;
@@ -52,14 +69,20 @@ typedef struct mqa_cache_config {
 MQA_API size_t mqa_cache_page_bytes(const mqa_cache_config *config);
 
 /* Exact bytes of pages in use by one sequence of n_tokens tokens that was appended in chunks of at most
- * chunk tokens (a window keeps its last `window` tokens, the chunk in flight, and page rounding). */
+ * chunk tokens (a window keeps its last `window` tokens, the chunk in flight, and page rounding). SIZE_MAX
+ * where that is more than a size_t holds; 0 for an invalid config, no tokens or no chunk. */
 MQA_API size_t mqa_kv_bytes(const mqa_cache_config *config, int64_t n_tokens, int64_t chunk);
+
+/* ---- caches ---- */
 
 MQA_API mqa_status mqa_cache_create(mqa_context *ctx, const mqa_cache_config *config, mqa_cache **out,
                                     mqa_error *err);
 /* All its sequences first. */
 MQA_API void mqa_cache_destroy(mqa_cache **cache);
+
+/* Pages in use, each counted once however many sequences share it. At most the budget. */
 MQA_API size_t mqa_cache_bytes_in_use(const mqa_cache *cache);
+/* ---- sequences ---- */
 
 /* An empty sequence, from position 0 on. */
 MQA_API mqa_status mqa_sequence_create(mqa_cache *cache, mqa_sequence **out, mqa_error *err);
@@ -72,20 +95,58 @@ MQA_API mqa_status mqa_sequence_create(mqa_cache *cache, mqa_sequence **out, mqa
 MQA_API mqa_status mqa_sequence_create_at(mqa_cache *cache, int64_t first_position, mqa_sequence **out,
                                           mqa_error *err);
 
-MQA_API void mqa_sequence_destroy(mqa_sequence **seq); /* gives its pages back */
+/* Gives its pages back, but for those that others share. */
+MQA_API void mqa_sequence_destroy(mqa_sequence **seq);
 
 MQA_API int64_t mqa_sequence_first_position(const mqa_sequence *seq); /* as created */
 /* The first token still held: first_position, or later where a window's pages were given back. */
 MQA_API int64_t mqa_sequence_first_held(const mqa_sequence *seq);
 MQA_API int64_t mqa_sequence_length(const mqa_sequence *seq); /* the position after its last token */
 
+/* Bytes of its pages, shared ones too; and of those that no other sequence has, which is what destroying it
+ * would free. */
+MQA_API size_t mqa_sequence_bytes(const mqa_sequence *seq);
+MQA_API size_t mqa_sequence_unique_bytes(const mqa_sequence *seq);
+
 /* Makes room for n_tokens more tokens and moves the length past them; their K and V must then be written in
  * every layer with mqa_sequence_write. All or nothing: MQA_ERR_BUDGET leaves the sequence as it was and names
- * the bytes needed and available. Window caches give back the pages that no token from here on can see. */
+ * the bytes needed and available. A last page that is shared and not full is copied first. Window caches give
+ * back the pages that no token from here on can see. */
 MQA_API mqa_status mqa_sequence_extend(mqa_sequence *seq, int64_t n_tokens, mqa_error *err);
-/* Back to length tokens (undo of an extend or of speculation). A window cache cannot go back behind pages
- * already given back: MQA_ERR_INVALID_ARGUMENT, unchanged. */
+
+/* Back to length tokens (undo of an extend or of speculation). Takes no memory, so it cannot exceed the
+ * budget: a shared page that it ends in is copied when the sequence next grows. A window cache cannot go back
+ * behind pages already given back: MQA_ERR_INVALID_ARGUMENT, unchanged. */
 MQA_API mqa_status mqa_sequence_truncate(mqa_sequence *seq, int64_t length, mqa_error *err);
+
+/* A second sequence with the same tokens up to length, as if seq were copied and truncated. Whole pages are
+ * shared; of the page that length stands in, if any, it gets a copy of its own. Write seq's tokens in every
+ * layer before: shared pages refuse writing. MQA_ERR_BUDGET, MQA_ERR_INVALID_ARGUMENT (as truncate) and
+ * MQA_ERR_OUT_OF_MEMORY leave everything as it was, *out NULL. */
+MQA_API mqa_status mqa_sequence_fork(mqa_sequence *seq, int64_t length, mqa_sequence **out, mqa_error *err);
+
+/* How many tokens, from the first that both hold (the later mqa_sequence_first_held), are in the same pages:
+ * a prefix that attention need read only once. 0 for sequences of different caches. */
+MQA_API int64_t mqa_sequence_shared_tokens(const mqa_sequence *a, const mqa_sequence *b);
+
+/* Gives back now what the next extend would, the pages behind the window of the token to come; returns the
+ * bytes that this frees. 0 in a cache without a window. */
+MQA_API size_t mqa_sequence_evict(mqa_sequence *seq);
+
+/* What an extend or fork would do to the budget, before it is done. It succeeds (if there is memory for the
+ * block table) exactly where taken <= available, and mqa_cache_bytes_in_use then changes by taken - returned.
+ */
+typedef struct mqa_cache_need {
+    size_t taken;     /* new pages and copies */
+    size_t returned;  /* pages behind the window, given back before any is taken */
+    size_t available; /* the rest of the budget, with what is returned */
+} mqa_cache_need;
+MQA_API mqa_status mqa_sequence_extend_need(const mqa_sequence *seq, int64_t n_tokens, mqa_cache_need *out,
+                                            mqa_error *err);
+MQA_API mqa_status mqa_sequence_fork_need(const mqa_sequence *seq, int64_t length, mqa_cache_need *out,
+                                          mqa_error *err);
+
+/* ---- tokens in and out ---- */
 
 /* Packs K and V of tokens [position, position + n_tokens) into one layer. k: element (t, h, i) at
  * k[t * k_stride_token + h * k_stride_head + i], head_dim_qk floats; v likewise with head_dim_vo. Strides are
@@ -95,8 +156,8 @@ MQA_API mqa_status mqa_sequence_truncate(mqa_sequence *seq, int64_t length, mqa_
  *     HND [n_kv_heads][n_tokens][d]   stride_token = d,              stride_head = n_tokens * d
  *
  * MQA_ERR_NOT_FINITE names the token and head; the tokens before it are written, and that token must be
- * written again. MQA_ERR_INVALID_ARGUMENT, nothing written, for tokens not held. Different layers may be
- * written from different threads. */
+ * written again. MQA_ERR_INVALID_ARGUMENT, nothing written, for tokens not held, or in a page that another
+ * sequence shares. */
 MQA_API mqa_status mqa_sequence_write(mqa_sequence *seq, int layer, int64_t position, int64_t n_tokens,
                                       const float *k, size_t k_stride_token, size_t k_stride_head,
                                       const float *v, size_t v_stride_token, size_t v_stride_head,

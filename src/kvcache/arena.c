@@ -3,8 +3,14 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
+
+static size_t os_page(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
 
 /* mqa_alloc would touch, and in sanitized builds commit, the whole range: this only reserves it. */
 static unsigned char *reserve(size_t size, bool huge)
@@ -35,12 +41,13 @@ mqa_status mqa_arena_create(mqa_arena *arena, const mqa_allocator *allocator, in
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "cache of %lld pages of %zu bytes in %d layers is beyond any address space",
                         (long long)max_pages, slice_bytes, n_layers);
-    arena->size = mqa_round_up(arena->size, 4096);
+    arena->size = mqa_round_up(arena->size, os_page());
     /* A layer whose pages don't fill a huge one would only waste it. */
     arena->base = allocator ? allocator->alloc(allocator->user, arena->size, HUGE_PAGE)
                             : reserve(arena->size, arena->layer_stride >= HUGE_PAGE);
     arena->free = mqa_alloc_array(allocator, (size_t)max_pages, sizeof *arena->free);
-    if (!arena->base || !arena->free) {
+    arena->holds = mqa_alloc_array(allocator, (size_t)max_pages, sizeof *arena->holds);
+    if (!arena->base || !arena->free || !arena->holds) {
         const size_t size = arena->size;
         mqa_arena_destroy(arena);
         return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "cannot reserve %zu bytes of addresses for a cache",
@@ -56,6 +63,7 @@ void mqa_arena_destroy(mqa_arena *arena)
     else if (arena->base)
         munmap(arena->base, arena->size);
     mqa_release(arena->allocator, arena->free, (size_t)arena->max_pages * sizeof *arena->free);
+    mqa_release(arena->allocator, arena->holds, (size_t)arena->max_pages * sizeof *arena->holds);
     *arena = (mqa_arena){0};
 }
 
@@ -64,14 +72,21 @@ int32_t mqa_arena_take(mqa_arena *arena)
     arena->in_use++;
     const bool fresh = arena->n_free == 0;
     const int32_t page = fresh ? (int32_t)arena->n_touched++ : arena->free[--arena->n_free];
+    arena->holds[page] = 1;
     if (fresh && !arena->allocator) return page; /* zeros from the operating system */
     for (int layer = 0; layer < arena->n_layers; layer++)
         memset(mqa_arena_slice(arena, layer, page), 0, arena->slice_bytes);
     return page;
 }
 
+void mqa_arena_hold(mqa_arena *arena, int32_t page)
+{
+    arena->holds[page]++; /* a holder is a sequence: there is no memory for 2^32 of them */
+}
+
 void mqa_arena_give_back(mqa_arena *arena, int32_t page)
 {
+    if (--arena->holds[page] > 0) return;
     arena->in_use--;
     arena->free[arena->n_free++] = page;
 }

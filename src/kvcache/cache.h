@@ -49,6 +49,7 @@ struct mqa_sequence {
     int64_t first_page;     /* the page (position / page_tokens) of pages[0]; those before were given back */
     int64_t n_pages, capacity;
     int32_t *pages; /* the block table: arena page ids */
+    bool stale;     /* the last page holds tokens from length on: it was shared when they were truncated */
 };
 
 /* Checks the shape and works out the layout; max_pages and budget_bytes are not looked at. */
@@ -98,5 +99,16 @@ void mqa_page_copy(const mqa_cache *cache, int32_t to, int32_t from, int n);
 
 /* Zeroes tokens [from, to) of the granule whose K run is at `run`. */
 void mqa_granule_clear(const mqa_cache *cache, unsigned char *run, int from, int to);
+
+/* For fork: a sequence with room for a block table of n_pages. */
+mqa_status mqa_sequence_make(mqa_cache *cache, int64_t first_position, int64_t n_pages, mqa_sequence **out,
+                             mqa_error *err);
+/* Whether it could go back to length: in range, and nothing that the window there shows was given back. */
+mqa_status mqa_sequence_check_back(const mqa_sequence *seq, const char *what, int64_t length, mqa_error *err);
+/* what: who takes the pages, for the message. */
+mqa_status mqa_cache_check_need(const mqa_cache *cache, const mqa_cache_need *need, const char *what,
+                                mqa_error *err);
+/* n pages in bytes; SIZE_MAX where that is too much to say. */
+size_t mqa_cache_pages_bytes(const mqa_cache *cache, int64_t n_pages);
 
 #endif

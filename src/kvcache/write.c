@@ -26,7 +26,16 @@ mqa_status mqa_rows_check_held(const mqa_sequence *seq, const char *what, int la
 mqa_status mqa_rows_check_writable(const mqa_sequence *seq, int layer, int64_t position, int64_t n_tokens,
                                    mqa_error *err)
 {
-    return mqa_rows_check_held(seq, "write", layer, position, n_tokens, err);
+    MQA_TRY(mqa_rows_check_held(seq, "write", layer, position, n_tokens, err));
+    const int page_tokens = seq->cache->layout.page_tokens;
+    const int64_t end = mqa_pages_for(position + n_tokens, page_tokens);
+    for (int64_t page = position / page_tokens; n_tokens > 0 && page < end; page++)
+        if (mqa_arena_is_shared(&seq->cache->arena, seq->pages[page - seq->first_page]))
+            return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                            "write: tokens [%" PRId64 ", %" PRId64 ") are in a page that another sequence "
+                            "shares; write before forking, or truncate and extend",
+                            page * page_tokens, (page + 1) * page_tokens);
+    return MQA_OK;
 }
 
 /* One head's row as f32: where it is, or widened into scratch. */

@@ -102,6 +102,7 @@ typedef struct solver {
     mqa_cache *cache;
     mqa_plan *plan;
     mqa_sequence *seq[MAX_SEQUENCES];
+    mqa_sequence *other[MAX_SEQUENCES]; /* forked: who shares the last page */
 } solver;
 
 /* Tokens that sequence i has. */
@@ -128,6 +129,24 @@ static void recycle(solver *s)
                    s->cache->layout.slice_bytes);
 }
 
+/* Fills the last page with tokens that are none of ours, and goes on with a fork that ends before them. */
+static void fork_in_the_page(solver *s, int i)
+{
+    const problem_shape *shape = &s->p->shape;
+    const int64_t length = mqa_sequence_length(s->seq[i]), page = s->cache->layout.page_tokens;
+    const int64_t end = (length / page + 1) * page;
+    float x[1024];
+    for (int j = 0; j < 1024; j++) x[j] = 1000.0f + (float)j;
+    mqa_sequence_destroy(&s->other[i]);
+    s->other[i] = s->seq[i];
+    assert_int_equal(mqa_sequence_extend(s->other[i], end - length, NULL), MQA_OK);
+    assert_int_equal(mqa_sequence_write(s->other[i], LAYER, length, end - length, x, 0, (size_t)shape->d, x,
+                                        0, (size_t)shape->d_v, NULL),
+                     MQA_OK);
+    assert_int_equal(mqa_sequence_fork(s->other[i], end, &s->seq[i], NULL), MQA_OK);
+    assert_int_equal(mqa_sequence_truncate(s->seq[i], length, NULL), MQA_OK);
+}
+
 /* Appends the next chunk of sequence i; returns how many of its tokens ask. */
 static int64_t append(solver *s, int i)
 {
@@ -136,6 +155,7 @@ static int64_t append(solver *s, int i)
     int64_t n = shape->n[i] - at;
     if (n > s->way->chunk) n = s->way->chunk;
     if (n == 0) return 0;
+    if (s->way->forked && shape->window > 0) fork_in_the_page(s, i); /* drops what is behind the next token */
     const size_t k_row = (size_t)(shape->n_kv_heads * shape->d),
                  v_row = (size_t)(shape->n_kv_heads * shape->d_v);
     assert_int_equal(mqa_sequence_extend(s->seq[i], n, NULL), MQA_OK);
@@ -143,6 +163,7 @@ static int64_t append(solver *s, int i)
                                         s->p->k[i] + (size_t)at * k_row, k_row, (size_t)shape->d,
                                         s->p->v[i] + (size_t)at * v_row, v_row, (size_t)shape->d_v, NULL),
                      MQA_OK);
+    if (s->way->forked && shape->window == 0) fork_in_the_page(s, i);
     const int64_t asking = at + n - (shape->n[i] - shape->n_queries[i]);
     return asking < 0 ? 0 : asking < n ? asking : n;
 }
@@ -257,7 +278,10 @@ answer solve(const problem *p, const route *way)
         solve_together(&s);
     else
         solve_alone(&s);
-    for (int i = 0; i < shape->n_sequences; i++) mqa_sequence_destroy(&s.seq[i]);
+    for (int i = 0; i < shape->n_sequences; i++) {
+        mqa_sequence_destroy(&s.seq[i]);
+        mqa_sequence_destroy(&s.other[i]);
+    }
     mqa_plan_destroy(&s.plan);
     mqa_cache_destroy(&s.cache);
     mqa_context_destroy(&s.ctx);

@@ -45,6 +45,7 @@ typedef struct way {
     int cut_all;            /* even the smallest run is worth a task */
     int page_tokens;        /* 0: the default */
     int64_t first_position; /* where each sequence's tokens begin */
+    int forked;             /* the last page is another sequence's too, which has tokens behind the end */
 } route;
 
 /* Gaussian, scores of standard deviation about 1. */
