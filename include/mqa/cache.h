@@ -19,7 +19,7 @@
  * page is shared and not full replaces it by a copy first (copy on write). A shared page counts once in the
  * budget.
  *
- * Threads. What changes a cache or a block table (create, destroy, extend, fork, truncate, evict)
+ * Threads. What changes a cache or a block table (create, destroy, extend, fork, truncate, evict, defragment)
  * runs alone: no other call on that cache meanwhile. Between such calls mqa_sequence_write,
  * mqa_sequence_write_paged and mqa_sequence_read may run on any number of threads, as long as no two of them
  * have the same layer of the same sequence and one of the two writes. What only asks (lengths, bytes, needs)
@@ -82,6 +82,20 @@ MQA_API void mqa_cache_destroy(mqa_cache **cache);
 
 /* Pages in use, each counted once however many sequences share it. At most the budget. */
 MQA_API size_t mqa_cache_bytes_in_use(const mqa_cache *cache);
+/* Pages that have memory: those in use, and those given back by sequences and kept for the next. */
+MQA_API size_t mqa_cache_bytes_resident(const mqa_cache *cache);
+
+/* Moves the pages in use to the lowest ids and gives the memory behind them back to the operating system.
+ * No result changes; plans stay valid. Cannot fail: it needs no memory, and moves only pages that lie too
+ * high. */
+typedef struct mqa_defragment_report {
+    int64_t pages_moved;
+    size_t bytes_resident; /* mqa_cache_bytes_resident afterwards */
+    size_t bytes_returned; /* to the operating system, in whole pages of its own; 0 where the memory is a
+                              caller's allocator's, which then stays resident */
+} mqa_defragment_report;
+MQA_API void mqa_cache_defragment(mqa_cache *cache, mqa_defragment_report *report); /* report may be NULL */
+
 /* ---- sequences ---- */
 
 /* An empty sequence, from position 0 on. */

@@ -24,7 +24,7 @@ typedef struct mqa_arena {
     int64_t in_use;                 /* each once, however many hold it */
     int64_t n_touched;              /* ids 0 .. n_touched-1 have memory; the others are zeros without any */
     int64_t n_free;
-    int32_t *free;   /* a stack, max_pages long */
+    int32_t *free;   /* a stack, max_pages long; while compacting: where each page went */
     uint32_t *holds; /* [max_pages] how many hold a page; 0: free */
 } mqa_arena;
 
@@ -43,6 +43,17 @@ void mqa_arena_give_back(mqa_arena *arena, int32_t page);
 static inline bool mqa_arena_is_shared(const mqa_arena *arena, int32_t page)
 {
     return arena->holds[page] > 1;
+}
+
+/* Compacting: mqa_arena_compact moves the pages in use to ids 0 .. in_use-1 and returns how many had to move;
+ * then every holder replaces its ids by mqa_arena_moved; then mqa_arena_trim gives the memory of the ids from
+ * in_use on back to the operating system, and returns the bytes. Nothing is taken or given back between. */
+int64_t mqa_arena_compact(mqa_arena *arena);
+size_t mqa_arena_trim(mqa_arena *arena);
+
+static inline int32_t mqa_arena_moved(const mqa_arena *arena, int32_t page)
+{
+    return page < arena->in_use ? page : arena->free[page];
 }
 
 static inline unsigned char *mqa_arena_slice(const mqa_arena *arena, int layer, int32_t page)

@@ -40,10 +40,12 @@ struct mqa_cache {
     mqa_cache_config config;
     mqa_cache_layout layout;
     mqa_arena arena;
+    mqa_sequence *sequences; /* all there are, linked: their tables change when pages move */
 };
 
 struct mqa_sequence {
     mqa_cache *cache;
+    mqa_sequence *next, *previous;
     int64_t first_position; /* a multiple of MQA_SEQUENCE_UNIT */
     int64_t length;         /* the position after the last token */
     int64_t first_page;     /* the page (position / page_tokens) of pages[0]; those before were given back */

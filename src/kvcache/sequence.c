@@ -40,6 +40,23 @@ static mqa_status grow_table(mqa_sequence *seq, int64_t n_pages, mqa_error *err)
     return MQA_OK;
 }
 
+static void link_in(mqa_sequence *seq)
+{
+    mqa_cache *cache = seq->cache;
+    seq->next = cache->sequences;
+    if (seq->next) seq->next->previous = seq;
+    cache->sequences = seq;
+}
+
+static void unlink_from_cache(mqa_sequence *seq)
+{
+    if (seq->next) seq->next->previous = seq->previous;
+    if (seq->previous)
+        seq->previous->next = seq->next;
+    else
+        seq->cache->sequences = seq->next;
+}
+
 mqa_status mqa_sequence_make(mqa_cache *cache, int64_t first_position, int64_t n_pages, mqa_sequence **out,
                              mqa_error *err)
 {
@@ -54,6 +71,7 @@ mqa_status mqa_sequence_make(mqa_cache *cache, int64_t first_position, int64_t n
         mqa_release(allocator, seq, sizeof *seq);
         return status;
     }
+    link_in(seq);
     *out = seq;
     return MQA_OK;
 }
@@ -95,6 +113,7 @@ void mqa_sequence_destroy(mqa_sequence **seq)
 {
     if (!seq || !*seq) return;
     keep_pages(*seq, 0, 0);
+    unlink_from_cache(*seq);
     mqa_release(allocator_of(*seq), (*seq)->pages, (size_t)(*seq)->capacity * sizeof(int32_t));
     mqa_release(allocator_of(*seq), *seq, sizeof **seq);
     *seq = NULL;

@@ -196,10 +196,12 @@ static void run(solver *s, const int *which, const int64_t *n_queries, int n_ite
                        (size_t)shape->d * sizeof *q);
             }
     assert_int_equal(mqa_plan_batch(s->plan, items, n_items, NULL), MQA_OK);
-    /* Twice: a plan is used for every layer. */
-    for (int twice = 0; twice < 2; twice++)
+    /* Twice: a plan is used for every layer, and stays valid where pages move. */
+    for (int twice = 0; twice < 2; twice++) {
         assert_int_equal(mqa_plan_run(s->plan, LAYER, q, q_token, q_head, out, o_token, o_head, lse, NULL),
                          MQA_OK);
+        if (s->way->forked) mqa_cache_defragment(s->cache, NULL);
+    }
     row = 0;
     for (int j = 0; j < n_items; j++)
         for (int64_t t = 0; t < n_queries[j]; t++, row++) {
