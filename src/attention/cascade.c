@@ -19,6 +19,7 @@ typedef struct member {
     int64_t n_spans; /* from the sequence's begin that all its queries see whole */
     int64_t common;  /* of them, shared with the member before it in the order of block tables */
     const int32_t *pages;
+    int span_pages; /* of a span */
 } member;
 
 /* Members [first, end) share spans [begin, n_spans). */
@@ -32,27 +33,24 @@ static int64_t min64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Whole pages over n spans. */
-static size_t pages_over(int64_t n_spans)
-{
-    return (size_t)(n_spans * MQA_SPAN / MQA_PAGE_TOKENS);
-}
-
 /* 0 for an item that has nothing to share: one whose rows fill a unit alone, or whose view isn't a beginning.
  */
 static int64_t spans_to_share(const mqa_plan *plan, const mqa_item *item)
 {
-    if (2 * item->n_queries * plan->group_size > plan->block_rows || item->sequence->first_page > 0) return 0;
+    const int64_t begin = item->rules.begin;
+    if (2 * item->n_queries * plan->group_size > plan->block_rows) return 0;
+    if (mqa_sequence_first_held(item->sequence) > begin) return 0;
     const mqa_view first = mqa_view_of_query(plan, item, 0),
                    last = mqa_view_of_query(plan, item, item->n_queries - 1);
-    if (first.main.lo > 0 || last.main.lo > 0 || first.sinks.hi > 0 || last.sinks.hi > 0) return 0;
-    return min64(first.main.hi, last.main.hi) / MQA_SPAN;
+    if (first.main.lo > begin || last.main.lo > begin || first.sinks.hi > 0 || last.sinks.hi > 0) return 0;
+    return (min64(first.main.hi, last.main.hi) - begin) / MQA_SPAN;
 }
 
 static int by_pages(const void *a_, const void *b_)
 {
     const member *a = a_, *b = b_;
-    const int order = memcmp(a->pages, b->pages, pages_over(min64(a->n_spans, b->n_spans)) * sizeof(int32_t));
+    const size_t n_pages = (size_t)(min64(a->n_spans, b->n_spans) * a->span_pages);
+    const int order = memcmp(a->pages, b->pages, n_pages * sizeof *a->pages);
     if (order) return order;
     if (a->n_spans != b->n_spans) return a->n_spans < b->n_spans ? -1 : 1;
     return a->item - b->item;
@@ -60,12 +58,10 @@ static int by_pages(const void *a_, const void *b_)
 
 static int64_t common_spans(const member *a, const member *b)
 {
-    const int64_t most = min64(a->n_spans, b->n_spans);
+    const int64_t most = min64(a->n_spans, b->n_spans) * a->span_pages;
     int64_t n = 0;
-    while (n < most &&
-           memcmp(a->pages + pages_over(n), b->pages + pages_over(n), pages_over(1) * sizeof(int32_t)) == 0)
-        n++;
-    return n;
+    while (n < most && a->pages[n] == b->pages[n]) n++;
+    return n / a->span_pages;
 }
 
 static int list_members(const mqa_plan *plan, member *members)
@@ -74,7 +70,10 @@ static int list_members(const mqa_plan *plan, member *members)
     for (int i = 0; i < plan->n_items; i++) {
         const int64_t n_spans = spans_to_share(plan, &plan->items[i]);
         if (n_spans > 0)
-            members[n++] = (member){.item = i, .n_spans = n_spans, .pages = plan->items[i].sequence->pages};
+            members[n++] = (member){.item = i,
+                                    .n_spans = n_spans,
+                                    .pages = plan->items[i].sequence->pages,
+                                    .span_pages = MQA_SPAN / plan->cache->layout.page_tokens};
     }
     qsort(members, (size_t)n, sizeof *members, by_pages);
     for (int i = 1; i < n; i++) members[i].common = common_spans(&members[i - 1], &members[i]);

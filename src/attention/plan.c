@@ -167,12 +167,13 @@ static mqa_status check_item(const mqa_plan *plan, int i, const mqa_plan_item *i
     const mqa_sequence *seq = item->sequence;
     if (!seq || seq->cache != plan->cache)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "item %d: its sequence is not of the plan's cache", i);
+    const int64_t n_tokens = seq->length - seq->first_position;
     if (item->q_ahead < 0 || item->q_ahead > INT64_MAX / 2 || item->n_queries < 1 ||
-        item->n_queries > seq->length + item->q_ahead)
+        item->n_queries > n_tokens + item->q_ahead)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "item %d: n_queries is %" PRId64 ", q_ahead %" PRId64
-                        ": give 1 query to the sequence's length, %" PRId64 ", plus q_ahead",
-                        i, item->n_queries, item->q_ahead, seq->length);
+                        ": give 1 query to the sequence's tokens, %" PRId64 ", plus q_ahead",
+                        i, item->n_queries, item->q_ahead, n_tokens);
     if (plan->options.rope && seq->length + item->q_ahead > MQA_ROPE_MAX_POSITION)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "item %d: queries beyond position 2^40, the last that rope turns", i);
@@ -182,7 +183,7 @@ static mqa_status check_item(const mqa_plan *plan, int i, const mqa_plan_item *i
 /* The pages that a window has given back are not asked for again. */
 static mqa_status check_held(const mqa_plan *plan, int i, const mqa_item *item, mqa_error *err)
 {
-    const int64_t held = item->sequence->first_page * MQA_PAGE_TOKENS;
+    const int64_t held = mqa_sequence_first_held(item->sequence);
     const mqa_view view = mqa_view_of_query(plan, item, 0);
     const bool needs_sinks = view.sinks.hi > view.sinks.lo;
     if (held <= item->rules.begin || (!needs_sinks && (view.main.hi <= view.main.lo || view.main.lo >= held)))
@@ -210,7 +211,7 @@ mqa_status mqa_plan_batch(mqa_plan *plan, const mqa_plan_item *items, int n_item
                                     .n_queries = from->n_queries,
                                     .first_position = length + from->q_ahead - from->n_queries,
                                     .first_row = row,
-                                    .rules = {.begin = 0,
+                                    .rules = {.begin = from->sequence->first_position,
                                               .end = length,
                                               .prefix = from->prefix,
                                               .documents = from->documents,

@@ -65,7 +65,7 @@ mqa_status mqa_attention(mqa_context *ctx, int n_heads, int n_kv_heads, int head
                   .head_dim_vo = head_dim,
                   .k_type = MQA_KV_F32,
                   .v_type = MQA_KV_F32,
-                  .max_pages = mqa_pages_for(n_kv)},
+                  .max_pages = mqa_pages_for(n_kv, MQA_GRANULE)},
         .plan = mqa_plan_options_default(),
         .n_q = n_q,
         .n_kv = n_kv,

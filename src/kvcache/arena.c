@@ -3,8 +3,14 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
+
+static size_t os_page(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
 
 /* mqa_alloc would touch, and in sanitized builds commit, the whole range: this only reserves it. */
 static unsigned char *reserve(size_t size, bool huge)
@@ -35,12 +41,13 @@ mqa_status mqa_arena_create(mqa_arena *arena, const mqa_allocator *allocator, in
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "cache of %lld pages of %zu bytes in %d layers is beyond any address space",
                         (long long)max_pages, slice_bytes, n_layers);
-    arena->size = mqa_round_up(arena->size, 4096);
+    arena->size = mqa_round_up(arena->size, os_page());
     /* A layer whose pages don't fill a huge one would only waste it. */
     arena->base = allocator ? allocator->alloc(allocator->user, arena->size, HUGE_PAGE)
                             : reserve(arena->size, arena->layer_stride >= HUGE_PAGE);
     arena->free = mqa_alloc_array(allocator, (size_t)max_pages, sizeof *arena->free);
-    if (!arena->base || !arena->free) {
+    arena->holds = mqa_alloc_array(allocator, (size_t)max_pages, sizeof *arena->holds);
+    if (!arena->base || !arena->free || !arena->holds) {
         const size_t size = arena->size;
         mqa_arena_destroy(arena);
         return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "cannot reserve %zu bytes of addresses for a cache",
@@ -56,6 +63,7 @@ void mqa_arena_destroy(mqa_arena *arena)
     else if (arena->base)
         munmap(arena->base, arena->size);
     mqa_release(arena->allocator, arena->free, (size_t)arena->max_pages * sizeof *arena->free);
+    mqa_release(arena->allocator, arena->holds, (size_t)arena->max_pages * sizeof *arena->holds);
     *arena = (mqa_arena){0};
 }
 
@@ -64,14 +72,91 @@ int32_t mqa_arena_take(mqa_arena *arena)
     arena->in_use++;
     const bool fresh = arena->n_free == 0;
     const int32_t page = fresh ? (int32_t)arena->n_touched++ : arena->free[--arena->n_free];
+    arena->holds[page] = 1;
     if (fresh && !arena->allocator) return page; /* zeros from the operating system */
     for (int layer = 0; layer < arena->n_layers; layer++)
         memset(mqa_arena_slice(arena, layer, page), 0, arena->slice_bytes);
     return page;
 }
 
+void mqa_arena_hold(mqa_arena *arena, int32_t page)
+{
+    arena->holds[page]++; /* a holder is a sequence: there is no memory for 2^32 of them */
+}
+
 void mqa_arena_give_back(mqa_arena *arena, int32_t page)
 {
+    if (--arena->holds[page] > 0) return;
     arena->in_use--;
     arena->free[arena->n_free++] = page;
+}
+
+int64_t mqa_arena_compact(mqa_arena *arena)
+{
+    int64_t moved = 0;
+    int32_t to = 0;
+    for (int32_t from = (int32_t)arena->in_use; from < arena->n_touched; from++) {
+        if (arena->holds[from] == 0) continue;
+        while (arena->holds[to] > 0) to++;
+        for (int layer = 0; layer < arena->n_layers; layer++)
+            memcpy(mqa_arena_slice(arena, layer, to), mqa_arena_slice(arena, layer, from),
+                   arena->slice_bytes);
+        arena->holds[to] = arena->holds[from];
+        arena->holds[from] = 0;
+        arena->free[from] = to;
+        moved++;
+    }
+    return moved;
+}
+
+/* One layer's slices of ids from in_use on: whole pages of the operating system go back to it, and what is
+ * left over at the edges is made zero, since nobody will clear it when those ids are new again. */
+typedef struct tail {
+    unsigned char *begin, *whole_begin, *whole_end, *end; /* whole_begin > whole_end: there are none */
+} tail;
+
+static tail tail_of(const mqa_arena *arena, int layer)
+{
+    const size_t page = os_page();
+    tail t = {.begin = mqa_arena_slice(arena, layer, (int32_t)arena->in_use),
+              .end = mqa_arena_slice(arena, layer, 0) + (size_t)arena->n_touched * arena->slice_bytes};
+    t.whole_begin = t.begin + (-(uintptr_t)t.begin & (page - 1));
+    t.whole_end = t.end - ((uintptr_t)t.end & (page - 1));
+    return t;
+}
+
+static bool return_tails(const mqa_arena *arena, size_t *bytes)
+{
+    *bytes = 0;
+    for (int layer = 0; layer < arena->n_layers; layer++) {
+        const tail t = tail_of(arena, layer);
+        if (t.whole_begin >= t.whole_end) continue;
+        const size_t size = (size_t)(t.whole_end - t.whole_begin);
+        if (madvise(t.whole_begin, size, MADV_DONTNEED) != 0) return false;
+        *bytes += size;
+    }
+    for (int layer = 0; layer < arena->n_layers; layer++) {
+        const tail t = tail_of(arena, layer);
+        if (t.whole_begin >= t.whole_end) {
+            memset(t.begin, 0, (size_t)(t.end - t.begin));
+            continue;
+        }
+        memset(t.begin, 0, (size_t)(t.whole_begin - t.begin));
+        memset(t.whole_end, 0, (size_t)(t.end - t.whole_end));
+    }
+    return true;
+}
+
+size_t mqa_arena_trim(mqa_arena *arena)
+{
+    size_t bytes = 0;
+    arena->n_free = 0;
+    if (!arena->allocator && return_tails(arena, &bytes)) {
+        arena->n_touched = arena->in_use;
+        return bytes;
+    }
+    /* The memory stays (a caller's, or locked); the lowest ids are handed out first. */
+    for (int64_t page = arena->n_touched; page-- > arena->in_use;)
+        arena->free[arena->n_free++] = (int32_t)page;
+    return bytes;
 }

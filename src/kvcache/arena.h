@@ -1,4 +1,4 @@
-/* The arena: page ids over one range of addresses, and the count of those in use.
+/* The arena: page ids over one range of addresses, how many hold each, and the count of those in use.
  *
  * The range is reserved at once and becomes memory as pages are first used. Ids given back are handed out
  * again, the latest first, before new ones, so the memory in use stays as small as the most pages ever held.
@@ -21,10 +21,11 @@ typedef struct mqa_arena {
     const mqa_allocator *allocator; /* NULL: pages of the operating system */
     int64_t max_pages;              /* that there are addresses for */
     int64_t limit_pages;            /* that may be in use */
-    int64_t in_use;
-    int64_t n_touched; /* ids 0 .. n_touched-1 have been in use at some time */
+    int64_t in_use;                 /* each once, however many hold it */
+    int64_t n_touched;              /* ids 0 .. n_touched-1 have memory; the others are zeros without any */
     int64_t n_free;
-    int32_t *free; /* a stack, max_pages long */
+    int32_t *free;   /* a stack, max_pages long; while compacting: where each page went */
+    uint32_t *holds; /* [max_pages] how many hold a page; 0: free */
 } mqa_arena;
 
 /* Alignment of base: 2 MiB. On failure nothing is held. */
@@ -32,9 +33,28 @@ mqa_status mqa_arena_create(mqa_arena *arena, const mqa_allocator *allocator, in
                             size_t slice_bytes, int64_t max_pages, int64_t limit_pages, mqa_error *err);
 void mqa_arena_destroy(mqa_arena *arena);
 
-/* A page of zeros. Only while in_use < limit_pages. */
+/* A page of zeros, held once. Only while in_use < limit_pages. */
 int32_t mqa_arena_take(mqa_arena *arena);
+/* Holds it once more. */
+void mqa_arena_hold(mqa_arena *arena, int32_t page);
+/* Holds it once less; free when nobody does. */
 void mqa_arena_give_back(mqa_arena *arena, int32_t page);
+
+static inline bool mqa_arena_is_shared(const mqa_arena *arena, int32_t page)
+{
+    return arena->holds[page] > 1;
+}
+
+/* Compacting: mqa_arena_compact moves the pages in use to ids 0 .. in_use-1 and returns how many had to move;
+ * then every holder replaces its ids by mqa_arena_moved; then mqa_arena_trim gives the memory of the ids from
+ * in_use on back to the operating system, and returns the bytes. Nothing is taken or given back between. */
+int64_t mqa_arena_compact(mqa_arena *arena);
+size_t mqa_arena_trim(mqa_arena *arena);
+
+static inline int32_t mqa_arena_moved(const mqa_arena *arena, int32_t page)
+{
+    return page < arena->in_use ? page : arena->free[page];
+}
 
 static inline unsigned char *mqa_arena_slice(const mqa_arena *arena, int layer, int32_t page)
 {

@@ -1,4 +1,4 @@
-/* Making caches.
+/* Making caches, and what is asked of a whole cache.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -57,4 +57,36 @@ void mqa_cache_destroy(mqa_cache **cache)
 size_t mqa_cache_bytes_in_use(const mqa_cache *cache)
 {
     return (size_t)cache->arena.in_use * cache->layout.page_bytes;
+}
+
+size_t mqa_cache_bytes_resident(const mqa_cache *cache)
+{
+    return (size_t)cache->arena.n_touched * cache->layout.page_bytes;
+}
+
+size_t mqa_cache_pages_bytes(const mqa_cache *cache, int64_t n_pages)
+{
+    size_t bytes;
+    return mqa_mul((size_t)n_pages, cache->layout.page_bytes, &bytes) ? bytes : SIZE_MAX;
+}
+
+mqa_status mqa_cache_check_need(const mqa_cache *cache, const mqa_cache_need *need, const char *what,
+                                mqa_error *err)
+{
+    if (need->taken <= need->available) return MQA_OK;
+    return mqa_fail(err, MQA_ERR_BUDGET,
+                    "%s need %zu bytes (%zu pages), %zu of the cache's %zu are available", what, need->taken,
+                    need->taken / cache->layout.page_bytes, need->available,
+                    mqa_cache_pages_bytes(cache, cache->arena.limit_pages));
+}
+
+void mqa_cache_defragment(mqa_cache *cache, mqa_defragment_report *report)
+{
+    mqa_defragment_report done = {.pages_moved = mqa_arena_compact(&cache->arena)};
+    for (mqa_sequence *seq = cache->sequences; seq; seq = seq->next)
+        for (int64_t i = 0; i < seq->n_pages; i++)
+            seq->pages[i] = mqa_arena_moved(&cache->arena, seq->pages[i]);
+    done.bytes_returned = mqa_arena_trim(&cache->arena);
+    done.bytes_resident = mqa_cache_bytes_resident(cache);
+    if (report) *report = done;
 }

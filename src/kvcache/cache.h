@@ -1,10 +1,13 @@
 /* The inside of the cache: for kvcache/ and for attention/, which looks up granules in it.
  *
  * Arena: one range of addresses, strided by layer, then by page; a page of one layer holds its KV heads one
- * after the other, each the K run and then the V run of kernels/attention_kernels.h.
+ * after the other, each its granules (1, 2 or 4), each the K run and then the V run of
+ * kernels/attention_kernels.h.
  *
- *     layer 0: page 0 [head 0: K V] [head 1: K V] … | page 1 … | …
+ *     layer 0: page 0 [head 0: K V, K V] [head 1: K V, K V] … | page 1 … | …
  *     layer 1: …
+ *
+ * Only this room knows of pages; attention/ sees granules.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -20,13 +23,16 @@
 #include "kvcache/arena.h"
 #include "mqa/cache.h"
 
-#define MQA_PAGE_TOKENS MQA_GRANULE
+#define MQA_MAX_HEAD_DIM 1024
 
 typedef struct mqa_cache_layout {
     size_t k_run, v_run; /* bytes of one granule of one head */
     size_t head_bytes;   /* k_run + v_run */
+    size_t head_stride;  /* from head to head in a page: all granules of one */
     size_t slice_bytes;  /* one page of one layer */
     size_t page_bytes;   /* one page of all layers: what a page id costs */
+    int page_tokens;
+    int page_shift; /* granules in a page, as a power of two */
 } mqa_cache_layout;
 
 struct mqa_cache {
@@ -34,41 +40,77 @@ struct mqa_cache {
     mqa_cache_config config;
     mqa_cache_layout layout;
     mqa_arena arena;
+    mqa_sequence *sequences; /* all there are, linked: their tables change when pages move */
 };
 
 struct mqa_sequence {
     mqa_cache *cache;
-    int64_t length;     /* tokens, from position 0 */
-    int64_t first_page; /* the page (position / 64) that pages[0] holds; those before were given back */
+    mqa_sequence *next, *previous;
+    int64_t first_position; /* a multiple of MQA_SEQUENCE_UNIT */
+    int64_t length;         /* the position after the last token */
+    int64_t first_page;     /* the page (position / page_tokens) of pages[0]; those before were given back */
     int64_t n_pages, capacity;
     int32_t *pages; /* the block table: arena page ids */
+    bool stale;     /* the last page holds tokens from length on: it was shared when they were truncated */
 };
 
 /* Checks the shape and works out the layout; max_pages and budget_bytes are not looked at. */
 mqa_status mqa_cache_layout_make(const mqa_cache_config *config, mqa_cache_layout *out, mqa_error *err);
 
 /* Pages wholly behind the window of the token at position: they hold nothing that it or a later one sees. */
-static inline int64_t mqa_window_dead_pages(int64_t window, int64_t position)
+static inline int64_t mqa_window_dead_pages(int64_t window, int64_t position, int page_tokens)
 {
-    return window > 0 && position >= window ? (position - window + 1) / MQA_PAGE_TOKENS : 0;
+    return window > 0 && position >= window ? (position - window + 1) / page_tokens : 0;
 }
 
-static inline int64_t mqa_pages_for(int64_t n_tokens)
+static inline int64_t mqa_pages_for(int64_t n_tokens, int page_tokens)
 {
-    return n_tokens / MQA_PAGE_TOKENS + (n_tokens % MQA_PAGE_TOKENS != 0);
+    return n_tokens / page_tokens + (n_tokens % page_tokens != 0);
 }
 
-/* Address of one head's K run in one layer; its V run follows after layout.k_run bytes.
- * granule: position / 64, one that the sequence still holds. */
+/* The first token of the sequence that a query at position sees, held or not. */
+static inline int64_t mqa_sequence_seen_from(const mqa_sequence *seq, int64_t position)
+{
+    const int64_t window = seq->cache->config.window;
+    const int64_t first = window > 0 ? position - window + 1 : 0;
+    return first > seq->first_position ? first : seq->first_position;
+}
+
+/* Address of one head's K run of a granule of a page, 0 .. (1 << page_shift) - 1, in one layer; its V run
+ * follows after layout.k_run bytes. */
+static inline unsigned char *mqa_page_granule(const mqa_cache *cache, int layer, int32_t page, int kv_head,
+                                              int granule)
+{
+    return mqa_arena_slice(&cache->arena, layer, page) + (size_t)kv_head * cache->layout.head_stride +
+           (size_t)granule * cache->layout.head_bytes;
+}
+
+/* The same by position: granule is position / 64, one that the sequence still holds. */
 static inline unsigned char *mqa_sequence_granule(const mqa_sequence *seq, int layer, int kv_head,
                                                   int64_t granule)
 {
-    const mqa_cache *cache = seq->cache;
-    return mqa_arena_slice(&cache->arena, layer, seq->pages[granule - seq->first_page]) +
-           (size_t)kv_head * cache->layout.head_bytes;
+    const int shift = seq->cache->layout.page_shift;
+    return mqa_page_granule(seq->cache, layer, seq->pages[(granule >> shift) - seq->first_page], kv_head,
+                            (int)(granule & ((1 << shift) - 1)));
 }
+
+/* Tokens of one page, in all layers and heads, counted from its first: zeroes [from, to); or copies [0, n)
+ * into a page of zeros. */
+void mqa_page_clear(const mqa_cache *cache, int32_t page, int from, int to);
+void mqa_page_copy(const mqa_cache *cache, int32_t to, int32_t from, int n);
 
 /* Zeroes tokens [from, to) of the granule whose K run is at `run`. */
 void mqa_granule_clear(const mqa_cache *cache, unsigned char *run, int from, int to);
+
+/* For fork: a sequence with room for a block table of n_pages. */
+mqa_status mqa_sequence_make(mqa_cache *cache, int64_t first_position, int64_t n_pages, mqa_sequence **out,
+                             mqa_error *err);
+/* Whether it could go back to length: in range, and nothing that the window there shows was given back. */
+mqa_status mqa_sequence_check_back(const mqa_sequence *seq, const char *what, int64_t length, mqa_error *err);
+/* what: who takes the pages, for the message. */
+mqa_status mqa_cache_check_need(const mqa_cache *cache, const mqa_cache_need *need, const char *what,
+                                mqa_error *err);
+/* n pages in bytes; SIZE_MAX where that is too much to say. */
+size_t mqa_cache_pages_bytes(const mqa_cache *cache, int64_t n_pages);
 
 #endif

@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "kernels/rope.h"
 #include "kvcache/cache.h"
 
-enum { MAX_LAYERS = 65536, MAX_KV_HEADS = 65536, MAX_HEAD_DIM = 1024 };
+enum { MAX_LAYERS = 65536, MAX_KV_HEADS = 65536 };
 
 static const char *const type_names[MQA_KV_TYPES] = {
     [MQA_KV_F32] = "f32",  [MQA_KV_BF16] = "bf16",         [MQA_KV_INT8] = "int8",
@@ -51,8 +52,8 @@ mqa_status mqa_cache_layout_make(const mqa_cache_config *config, mqa_cache_layou
                         config->struct_size, sizeof *config);
     MQA_TRY(check_range("n_layers", config->n_layers, MAX_LAYERS, err));
     MQA_TRY(check_range("n_kv_heads", config->n_kv_heads, MAX_KV_HEADS, err));
-    MQA_TRY(check_range("head_dim_qk", config->head_dim_qk, MAX_HEAD_DIM, err));
-    MQA_TRY(check_range("head_dim_vo", config->head_dim_vo, MAX_HEAD_DIM, err));
+    MQA_TRY(check_range("head_dim_qk", config->head_dim_qk, MQA_MAX_HEAD_DIM, err));
+    MQA_TRY(check_range("head_dim_vo", config->head_dim_vo, MQA_MAX_HEAD_DIM, err));
     if ((unsigned)config->k_type >= MQA_KV_TYPES || (unsigned)config->v_type >= MQA_KV_TYPES)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "cache: formats %d and %d of K and V: not of mqa_kv_type", (int)config->k_type,
@@ -60,15 +61,26 @@ mqa_status mqa_cache_layout_make(const mqa_cache_config *config, mqa_cache_layou
     if (config->window < 0)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "cache: window is %lld: give 0 (none) or more",
                         (long long)config->window);
+    if (config->rope && config->rope->first_dim + config->rope->n_dims > config->head_dim_qk)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "cache: rope turns dims [%d, %d) of heads of %d",
+                        config->rope->first_dim, config->rope->first_dim + config->rope->n_dims,
+                        config->head_dim_qk);
     if (config->v_in_k && config->head_dim_vo > config->head_dim_qk)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "cache: v_in_k, but head_dim_vo is %d, more than head_dim_qk, %d",
                         config->head_dim_vo, config->head_dim_qk);
+    const int page_tokens = config->page_tokens == 0 ? MQA_GRANULE : config->page_tokens;
+    if (page_tokens != MQA_GRANULE && page_tokens != 2 * MQA_GRANULE && page_tokens != 4 * MQA_GRANULE)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "cache: page_tokens is %d: give 64, 128 or 256",
+                        page_tokens);
+    out->page_tokens = page_tokens;
+    out->page_shift = page_tokens / MQA_GRANULE / 2;
     /* With these limits nothing here exceeds 2^53. */
     out->k_run = mqa_k_run_bytes(config->k_type, config->head_dim_qk);
     out->v_run = config->v_in_k ? 0 : mqa_v_run_bytes(config->v_type, config->head_dim_vo);
     out->head_bytes = out->k_run + out->v_run;
-    out->slice_bytes = out->head_bytes * (size_t)config->n_kv_heads;
+    out->head_stride = out->head_bytes << out->page_shift;
+    out->slice_bytes = out->head_stride * (size_t)config->n_kv_heads;
     out->page_bytes = out->slice_bytes * (size_t)config->n_layers;
     return MQA_OK;
 }
@@ -81,10 +93,11 @@ size_t mqa_cache_page_bytes(const mqa_cache_config *config)
 
 size_t mqa_kv_bytes(const mqa_cache_config *config, int64_t n_tokens, int64_t chunk)
 {
-    const size_t page_bytes = mqa_cache_page_bytes(config);
-    if (page_bytes == 0 || n_tokens < 1 || chunk < 1) return 0;
+    mqa_cache_layout layout = {0};
+    if (mqa_cache_layout_make(config, &layout, NULL) != MQA_OK || n_tokens < 1 || chunk < 1) return 0;
     const int64_t last_chunk = (n_tokens - 1) / chunk * chunk; /* where the last extend began */
-    const int64_t pages = mqa_pages_for(n_tokens) - mqa_window_dead_pages(config->window, last_chunk);
+    const int64_t pages = mqa_pages_for(n_tokens, layout.page_tokens) -
+                          mqa_window_dead_pages(config->window, last_chunk, layout.page_tokens);
     size_t bytes;
-    return mqa_mul((size_t)pages, page_bytes, &bytes) ? bytes : SIZE_MAX;
+    return mqa_mul((size_t)pages, layout.page_bytes, &bytes) ? bytes : SIZE_MAX;
 }

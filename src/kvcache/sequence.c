@@ -1,26 +1,97 @@
-/* Sequences: the block table and its life.
+/* Sequences: the block table and its life. Sharing is in share.c.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/status.h"
 #include "kvcache/cache.h"
+
+#define MAX_POSITION (INT64_MAX / 2)
+
+_Static_assert(MQA_SEQUENCE_UNIT == MQA_SPAN * MQA_GROUP_SPANS, "a group of spans");
 
 static const mqa_allocator *allocator_of(const mqa_sequence *seq)
 {
     return seq->cache->ctx->allocator;
 }
 
+static int page_tokens(const mqa_sequence *seq)
+{
+    return seq->cache->layout.page_tokens;
+}
+
+/* ---- making and ending ---- */
+
+static mqa_status grow_table(mqa_sequence *seq, int64_t n_pages, mqa_error *err)
+{
+    if (n_pages <= seq->capacity) return MQA_OK;
+    const int64_t capacity = n_pages > 2 * seq->capacity ? n_pages : 2 * seq->capacity;
+    int32_t *pages = mqa_alloc_array(allocator_of(seq), (size_t)capacity, sizeof *pages);
+    if (!pages)
+        return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a block table of %" PRId64 " pages",
+                        capacity);
+    if (seq->n_pages > 0) memcpy(pages, seq->pages, (size_t)seq->n_pages * sizeof *pages);
+    mqa_release(allocator_of(seq), seq->pages, (size_t)seq->capacity * sizeof *pages);
+    seq->pages = pages;
+    seq->capacity = capacity;
+    return MQA_OK;
+}
+
+static void link_in(mqa_sequence *seq)
+{
+    mqa_cache *cache = seq->cache;
+    seq->next = cache->sequences;
+    if (seq->next) seq->next->previous = seq;
+    cache->sequences = seq;
+}
+
+static void unlink_from_cache(mqa_sequence *seq)
+{
+    if (seq->next) seq->next->previous = seq->previous;
+    if (seq->previous)
+        seq->previous->next = seq->next;
+    else
+        seq->cache->sequences = seq->next;
+}
+
+mqa_status mqa_sequence_make(mqa_cache *cache, int64_t first_position, int64_t n_pages, mqa_sequence **out,
+                             mqa_error *err)
+{
+    const mqa_allocator *allocator = cache->ctx->allocator;
+    mqa_sequence *seq = mqa_alloc(allocator, sizeof *seq);
+    if (!seq) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a sequence");
+    seq->cache = cache;
+    seq->first_position = seq->length = first_position;
+    seq->first_page = first_position / cache->layout.page_tokens;
+    const mqa_status status = grow_table(seq, n_pages, err);
+    if (status != MQA_OK) {
+        mqa_release(allocator, seq, sizeof *seq);
+        return status;
+    }
+    link_in(seq);
+    *out = seq;
+    return MQA_OK;
+}
+
 mqa_status mqa_sequence_create(mqa_cache *cache, mqa_sequence **out, mqa_error *err)
+{
+    return mqa_sequence_create_at(cache, 0, out, err);
+}
+
+mqa_status mqa_sequence_create_at(mqa_cache *cache, int64_t first_position, mqa_sequence **out,
+                                  mqa_error *err)
 {
     if (!cache || !out)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_sequence_create: cache or out is NULL");
-    *out = mqa_alloc(cache->ctx->allocator, sizeof **out);
-    if (!*out) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a sequence");
-    (*out)->cache = cache;
-    return MQA_OK;
+    *out = NULL;
+    if (first_position < 0 || first_position > MAX_POSITION || first_position % MQA_SEQUENCE_UNIT != 0)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "first_position is %" PRId64 ": give a multiple of %d from 0 up, below 2^62",
+                        first_position, MQA_SEQUENCE_UNIT);
+    return mqa_sequence_make(cache, first_position, 0, out, err);
 }
 
 /* Keeps the pages [first_page, end) of those it has. */
@@ -42,9 +113,22 @@ void mqa_sequence_destroy(mqa_sequence **seq)
 {
     if (!seq || !*seq) return;
     keep_pages(*seq, 0, 0);
+    unlink_from_cache(*seq);
     mqa_release(allocator_of(*seq), (*seq)->pages, (size_t)(*seq)->capacity * sizeof(int32_t));
     mqa_release(allocator_of(*seq), *seq, sizeof **seq);
     *seq = NULL;
+}
+
+/* ---- what it has ---- */
+
+int64_t mqa_sequence_first_position(const mqa_sequence *seq)
+{
+    return seq->first_position;
+}
+
+int64_t mqa_sequence_first_held(const mqa_sequence *seq)
+{
+    return seq->first_page * page_tokens(seq);
 }
 
 int64_t mqa_sequence_length(const mqa_sequence *seq)
@@ -52,75 +136,149 @@ int64_t mqa_sequence_length(const mqa_sequence *seq)
     return seq->length;
 }
 
-static mqa_status grow_table(mqa_sequence *seq, int64_t n_pages, mqa_error *err)
+size_t mqa_sequence_bytes(const mqa_sequence *seq)
 {
-    if (n_pages <= seq->capacity) return MQA_OK;
-    const int64_t capacity = n_pages > 2 * seq->capacity ? n_pages : 2 * seq->capacity;
-    int32_t *pages = mqa_alloc_array(allocator_of(seq), (size_t)capacity, sizeof *pages);
-    if (!pages)
-        return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a block table of %" PRId64 " pages",
-                        capacity);
-    if (seq->n_pages > 0) memcpy(pages, seq->pages, (size_t)seq->n_pages * sizeof *pages);
-    mqa_release(allocator_of(seq), seq->pages, (size_t)seq->capacity * sizeof *pages);
-    seq->pages = pages;
-    seq->capacity = capacity;
+    return (size_t)seq->n_pages * seq->cache->layout.page_bytes;
+}
+
+/* Of its first n pages, those that nobody else has. */
+static int64_t count_unique(const mqa_sequence *seq, int64_t n)
+{
+    int64_t unique = 0;
+    for (int64_t i = 0; i < n; i++) unique += !mqa_arena_is_shared(&seq->cache->arena, seq->pages[i]);
+    return unique;
+}
+
+size_t mqa_sequence_unique_bytes(const mqa_sequence *seq)
+{
+    return (size_t)count_unique(seq, seq->n_pages) * seq->cache->layout.page_bytes;
+}
+
+/* ---- growing ---- */
+
+/* Where the pages begin that the next token's window needs. */
+static int64_t live_page(const mqa_sequence *seq)
+{
+    const int64_t page = mqa_window_dead_pages(seq->cache->config.window, seq->length, page_tokens(seq));
+    return page > seq->first_page ? page : seq->first_page;
+}
+
+/* The last page, if it isn't full; -1: there is none such. */
+static int32_t open_page(const mqa_sequence *seq)
+{
+    return seq->length % page_tokens(seq) != 0 ? seq->pages[seq->n_pages - 1] : -1;
+}
+
+static bool must_copy(const mqa_sequence *seq)
+{
+    const int32_t page = open_page(seq);
+    return page >= 0 && mqa_arena_is_shared(&seq->cache->arena, page);
+}
+
+mqa_status mqa_sequence_extend_need(const mqa_sequence *seq, int64_t n_tokens, mqa_cache_need *out,
+                                    mqa_error *err)
+{
+    if (!seq || !out || n_tokens < 0 || n_tokens > MAX_POSITION - seq->length)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "extend by %" PRId64 " tokens: out of range",
+                        n_tokens);
+    const mqa_cache *cache = seq->cache;
+    const int64_t rest = cache->arena.limit_pages - cache->arena.in_use;
+    int64_t taken = 0, returned = 0;
+    if (n_tokens > 0) {
+        taken = mqa_pages_for(seq->length + n_tokens, page_tokens(seq)) - (seq->first_page + seq->n_pages) +
+                must_copy(seq);
+        returned = count_unique(seq, live_page(seq) - seq->first_page);
+    }
+    *out = (mqa_cache_need){.taken = mqa_cache_pages_bytes(cache, taken),
+                            .returned = mqa_cache_pages_bytes(cache, returned),
+                            .available = mqa_cache_pages_bytes(cache, rest + returned)};
     return MQA_OK;
+}
+
+/* The last page becomes one that may be written from `length` on, where it holds zeros. */
+static void open_for_writing(mqa_sequence *seq)
+{
+    const mqa_cache *cache = seq->cache;
+    const int used = (int)(seq->length % page_tokens(seq));
+    int32_t *page = &seq->pages[seq->n_pages - 1];
+    if (must_copy(seq)) {
+        const int32_t copy = mqa_arena_take(&seq->cache->arena);
+        mqa_page_copy(cache, copy, *page, used);
+        mqa_arena_give_back(&seq->cache->arena, *page);
+        *page = copy;
+    } else if (seq->stale) {
+        mqa_page_clear(cache, *page, used, page_tokens(seq));
+    }
+    seq->stale = false;
 }
 
 mqa_status mqa_sequence_extend(mqa_sequence *seq, int64_t n_tokens, mqa_error *err)
 {
-    if (!seq || n_tokens < 0 || n_tokens > INT64_MAX / 2 - seq->length)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "extend by %" PRId64 " tokens: out of range",
-                        n_tokens);
+    mqa_cache_need need = {0};
+    char what[48];
+    MQA_TRY(mqa_sequence_extend_need(seq, n_tokens, &need, err));
     if (n_tokens == 0) return MQA_OK;
-    const mqa_arena *arena = &seq->cache->arena;
-    const size_t page_bytes = seq->cache->layout.page_bytes;
-
-    const int64_t have = seq->first_page + seq->n_pages, end = mqa_pages_for(seq->length + n_tokens);
-    int64_t first_page = mqa_window_dead_pages(seq->cache->config.window, seq->length);
-    if (first_page < seq->first_page) first_page = seq->first_page;
-    const int64_t available = arena->limit_pages - arena->in_use + (first_page - seq->first_page);
-    if (end - have > available)
-        return mqa_fail(err, MQA_ERR_BUDGET,
-                        "%" PRId64 " more tokens need %" PRIu64 " bytes (%" PRId64 " pages), %" PRIu64
-                        " of the cache's %" PRIu64 " are available",
-                        n_tokens, (uint64_t)(end - have) * page_bytes, end - have,
-                        (uint64_t)available * page_bytes, (uint64_t)arena->limit_pages * page_bytes);
+    snprintf(what, sizeof what, "%" PRId64 " more tokens", n_tokens);
+    MQA_TRY(mqa_cache_check_need(seq->cache, &need, what, err));
+    const int64_t end = mqa_pages_for(seq->length + n_tokens, page_tokens(seq));
     MQA_TRY(grow_table(seq, end - seq->first_page, err));
 
-    keep_pages(seq, first_page, have);
+    keep_pages(seq, live_page(seq), INT64_MAX);
+    if (open_page(seq) >= 0) open_for_writing(seq);
     while (seq->first_page + seq->n_pages < end)
         seq->pages[seq->n_pages++] = mqa_arena_take(&seq->cache->arena);
     seq->length += n_tokens;
     return MQA_OK;
 }
 
-/* Tokens from `length` on leave the open page. */
-static void clear_tail(mqa_sequence *seq, int64_t length)
+size_t mqa_sequence_evict(mqa_sequence *seq)
 {
-    const int64_t granule = length / MQA_GRANULE;
-    const int from = (int)(length % MQA_GRANULE);
-    const int64_t after = seq->length - granule * MQA_GRANULE;
-    const int to = after < MQA_GRANULE ? (int)after : MQA_GRANULE;
-    if (from == 0) return; /* the whole page goes */
-    for (int layer = 0; layer < seq->cache->config.n_layers; layer++)
-        for (int head = 0; head < seq->cache->config.n_kv_heads; head++)
-            mqa_granule_clear(seq->cache, mqa_sequence_granule(seq, layer, head, granule), from, to);
+    const size_t before = mqa_cache_bytes_in_use(seq->cache);
+    keep_pages(seq, live_page(seq), INT64_MAX);
+    return before - mqa_cache_bytes_in_use(seq->cache);
+}
+
+/* ---- going back ---- */
+
+mqa_status mqa_sequence_check_back(const mqa_sequence *seq, const char *what, int64_t length, mqa_error *err)
+{
+    if (!seq || length < seq->first_position || length > seq->length)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "%s to %" PRId64 " tokens of a sequence of [%" PRId64 ", %" PRId64 ")", what, length,
+                        seq ? seq->first_position : 0, seq ? seq->length : 0);
+    const int64_t held = mqa_sequence_first_held(seq);
+    if (length > seq->first_position && mqa_sequence_seen_from(seq, length) < held)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "%s to %" PRId64 " tokens: the window there begins before token %" PRId64
+                        ", the first one kept; start a new sequence",
+                        what, length, held);
+    return MQA_OK;
+}
+
+/* Tokens from `length` on leave the page it stands in: at once, or, as long as others have them too, when the
+ * sequence grows again. */
+static void cut_open_page(mqa_sequence *seq, int64_t length)
+{
+    const int64_t page = length / page_tokens(seq), first = page * page_tokens(seq);
+    const int32_t id = seq->pages[page - seq->first_page];
+    const bool was_stale = seq->stale && page == seq->first_page + seq->n_pages - 1;
+    const int64_t after = was_stale ? page_tokens(seq) : seq->length - first;
+    seq->stale = mqa_arena_is_shared(&seq->cache->arena, id);
+    if (seq->stale) return;
+    mqa_page_clear(seq->cache, id, (int)(length - first),
+                   after < page_tokens(seq) ? (int)after : page_tokens(seq));
 }
 
 mqa_status mqa_sequence_truncate(mqa_sequence *seq, int64_t length, mqa_error *err)
 {
-    if (!seq || length < 0 || length > seq->length)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "truncate to %" PRId64 " of %" PRId64 " tokens",
-                        length, seq ? seq->length : 0);
-    if (length > 0 && mqa_window_dead_pages(seq->cache->config.window, length) < seq->first_page)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                        "truncate to %" PRId64 " tokens: the window there begins before token %" PRId64
-                        ", the first one kept; start a new sequence",
-                        length, seq->first_page * MQA_PAGE_TOKENS);
-    if (length < seq->length) clear_tail(seq, length);
-    keep_pages(seq, seq->first_page, mqa_pages_for(length));
-    if (length == 0) seq->first_page = 0; /* nothing is behind it */
+    MQA_TRY(mqa_sequence_check_back(seq, "truncate", length, err));
+    if (length == seq->length) return MQA_OK;
+    if (length % page_tokens(seq) != 0)
+        cut_open_page(seq, length);
+    else
+        seq->stale = false; /* whole pages go */
+    keep_pages(seq, seq->first_page, mqa_pages_for(length, page_tokens(seq)));
+    if (length == seq->first_position) seq->first_page = length / page_tokens(seq); /* nothing is behind it */
     seq->length = length;
     return MQA_OK;
 }

@@ -4,36 +4,84 @@
  */
 #include <inttypes.h>
 
-#include "base/fpenv.h"
-#include "base/status.h"
-#include "kvcache/cache.h"
+#include <string.h>
 
-static mqa_status check_range(const mqa_sequence *seq, int layer, int64_t position, int64_t n_tokens,
-                              mqa_error *err)
+#include "base/fpenv.h"
+#include "base/half.h"
+#include "base/status.h"
+#include "kernels/rope.h"
+#include "kvcache/rows.h"
+
+mqa_status mqa_rows_check_held(const mqa_sequence *seq, const char *what, int layer, int64_t position,
+                               int64_t n_tokens, mqa_error *err)
 {
     if (!seq || layer < 0 || layer >= seq->cache->config.n_layers)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "write: no layer %d in the cache", layer);
-    const int64_t first = seq->first_page * MQA_PAGE_TOKENS;
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "%s: no layer %d in the cache", what, layer);
+    const int64_t first = mqa_sequence_first_held(seq);
     if (position < first || position > seq->length || n_tokens < 0 || n_tokens > seq->length - position)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                        "write: %" PRId64 " tokens at %" PRId64 ": the sequence holds [%" PRId64 ", %" PRId64
+                        "%s: %" PRId64 " tokens at %" PRId64 ": the sequence holds [%" PRId64 ", %" PRId64
                         "); extend it first",
-                        n_tokens, position, first, seq->length);
+                        what, n_tokens, position, first, seq->length);
     return MQA_OK;
 }
 
-static mqa_status write_token(const mqa_sequence *seq, int layer, int64_t position, const float *k,
-                              size_t k_stride_head, const float *v, size_t v_stride_head, mqa_error *err)
+mqa_status mqa_rows_check_writable(const mqa_sequence *seq, int layer, int64_t position, int64_t n_tokens,
+                                   mqa_error *err)
 {
-    const mqa_cache_config *config = &seq->cache->config;
-    const int token = (int)(position % MQA_GRANULE);
+    MQA_TRY(mqa_rows_check_held(seq, "write", layer, position, n_tokens, err));
+    const int page_tokens = seq->cache->layout.page_tokens;
+    const int64_t end = mqa_pages_for(position + n_tokens, page_tokens);
+    for (int64_t page = position / page_tokens; n_tokens > 0 && page < end; page++)
+        if (mqa_arena_is_shared(&seq->cache->arena, seq->pages[page - seq->first_page]))
+            return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                            "write: tokens [%" PRId64 ", %" PRId64 ") are in a page that another sequence "
+                            "shares; write before forking, or truncate and extend",
+                            page * page_tokens, (page + 1) * page_tokens);
+    return MQA_OK;
+}
+
+/* One head's row as f32: where it is, or widened into scratch. */
+static const float *row_of(const mqa_rows *rows, size_t token, size_t head, int d, float *scratch)
+{
+    const size_t at = token * rows->stride_token + head * rows->stride_head;
+    if (rows->type == MQA_SOURCE_F32) return (const float *)rows->data + at;
+    const uint16_t *half = (const uint16_t *)rows->data + at;
+    for (int i = 0; i < d; i++)
+        scratch[i] = rows->type == MQA_SOURCE_BF16 ? mqa_bf16_to_f32(half[i]) : mqa_f16_to_f32(half[i]);
+    return scratch;
+}
+
+/* K as it is stored: turned by its position, where the cache asks for that. */
+typedef struct turn {
+    const mqa_rope *rope; /* NULL: not at all */
+    float c[MQA_MAX_HEAD_DIM / 2], s[MQA_MAX_HEAD_DIM / 2];
+} turn;
+
+static const float *turned(const turn *t, const mqa_cache *cache, const float *k, float *scratch)
+{
+    if (!t->rope) return k;
+    if (k != scratch) memcpy(scratch, k, (size_t)cache->config.head_dim_qk * sizeof *k);
+    mqa_rope_turn(t->rope, &cache->ctx->kernels->rows, scratch, t->c, t->s);
+    return scratch;
+}
+
+static mqa_status write_token(mqa_sequence *seq, int layer, int64_t position, size_t token, const mqa_rows *k,
+                              const mqa_rows *v, const turn *t, mqa_error *err)
+{
+    const mqa_cache *cache = seq->cache;
+    const mqa_cache_config *config = &cache->config;
+    const int in_granule = (int)(position % MQA_GRANULE);
     unsigned char *run = mqa_sequence_granule(seq, layer, 0, position / MQA_GRANULE);
-    for (int head = 0; head < config->n_kv_heads; head++, run += seq->cache->layout.head_bytes) {
+    float scratch[MQA_MAX_HEAD_DIM];
+    for (int head = 0; head < config->n_kv_heads; head++, run += cache->layout.head_stride) {
         const char *bad = NULL;
-        if (!mqa_pack_k(config->k_type, run, config->head_dim_qk, token, k + (size_t)head * k_stride_head))
+        const float *row = row_of(k, token, (size_t)head, config->head_dim_qk, scratch);
+        if (!mqa_pack_k(config->k_type, run, config->head_dim_qk, in_granule, turned(t, cache, row, scratch)))
             bad = "K";
-        else if (!config->v_in_k && !mqa_pack_v(config->v_type, run + seq->cache->layout.k_run,
-                                                config->head_dim_vo, token, v + (size_t)head * v_stride_head))
+        else if (!config->v_in_k &&
+                 !mqa_pack_v(config->v_type, run + cache->layout.k_run, config->head_dim_vo, in_granule,
+                             row_of(v, token, (size_t)head, config->head_dim_vo, scratch)))
             bad = "V";
         if (bad)
             return mqa_fail(err, MQA_ERR_NOT_FINITE,
@@ -43,18 +91,30 @@ static mqa_status write_token(const mqa_sequence *seq, int layer, int64_t positi
     return MQA_OK;
 }
 
+mqa_status mqa_rows_write(mqa_sequence *seq, int layer, int64_t position, int64_t n_tokens, const mqa_rows *k,
+                          const mqa_rows *v, mqa_error *err)
+{
+    turn turn_k = {.rope = seq->cache->config.rope};
+    if (turn_k.rope && position > MQA_ROPE_MAX_POSITION - n_tokens)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "write: position 2^40 is the last that rope turns");
+    for (int64_t t = 0; t < n_tokens; t++) {
+        if (turn_k.rope) mqa_rope_table_at(turn_k.rope, position + t, turn_k.c, turn_k.s);
+        MQA_TRY(write_token(seq, layer, position + t, (size_t)t, k, v, &turn_k, err));
+    }
+    return MQA_OK;
+}
+
 mqa_status mqa_sequence_write(mqa_sequence *seq, int layer, int64_t position, int64_t n_tokens,
                               const float *k, size_t k_stride_token, size_t k_stride_head, const float *v,
                               size_t v_stride_token, size_t v_stride_head, mqa_error *err)
 {
-    MQA_TRY(check_range(seq, layer, position, n_tokens, err));
+    MQA_TRY(mqa_rows_check_writable(seq, layer, position, n_tokens, err));
     if (n_tokens > 0 && (!k || (!v && !seq->cache->config.v_in_k)))
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "write: k or v is NULL");
-    const mqa_fpenv saved = mqa_fpenv_enter(); /* int8 and bf16 round */
-    mqa_status status = MQA_OK;
-    for (int64_t t = 0; t < n_tokens && status == MQA_OK; t++)
-        status = write_token(seq, layer, position + t, k + (size_t)t * k_stride_token, k_stride_head,
-                             v ? v + (size_t)t * v_stride_token : NULL, v_stride_head, err);
+    const mqa_rows k_rows = {MQA_SOURCE_F32, k, k_stride_token, k_stride_head};
+    const mqa_rows v_rows = {MQA_SOURCE_F32, v, v_stride_token, v_stride_head};
+    const mqa_fpenv saved = mqa_fpenv_enter();
+    const mqa_status status = mqa_rows_write(seq, layer, position, n_tokens, &k_rows, &v_rows, err);
     mqa_fpenv_leave(saved);
     return status;
 }

@@ -12,6 +12,7 @@
 typedef struct mqa_session_kind {
     mqa_cache_config config;
     size_t page_bytes;
+    int page_tokens;
     mqa_cache *cache;
     mqa_plan *plan;
     mqa_sequence **sequences;  /* [max_sequences] */

@@ -43,8 +43,9 @@ typedef struct solver {
     mqa_cache *cache;
     mqa_plan *plan;
     mqa_sequence *seq[MAX_SEQUENCES];
-    int64_t n_borrowed[MAX_SEQUENCES]; /* pages that are another's */
-    int64_t asked[MAX_SEQUENCES];      /* queries so far */
+    mqa_sequence *other[MAX_SEQUENCES]; /* forked: who shares the last page */
+    bool is_fork[MAX_SEQUENCES];        /* of its parent */
+    int64_t asked[MAX_SEQUENCES];       /* queries so far */
     jmp_buf failed;
     char *what;
 } solver;
@@ -67,6 +68,12 @@ static void fail_solver(solver *s, const char *what, const char *message)
     do {                                                                                                     \
         if (!(cond)) fail_solver(s, what, #cond);                                                            \
     } while (0)
+
+/* Tokens that sequence i has. */
+static int64_t n_tokens(const solver *s, int i)
+{
+    return mqa_sequence_length(s->seq[i]) - s->way->first_position;
+}
 
 /* ---- pages --------------------------------------------------------------------------------------------- */
 
@@ -104,44 +111,41 @@ static bool any_sees(const problem *p, int i, int64_t granule)
     return false;
 }
 
-/* Pages that no query of any sequence sees. */
+/* Granules that no query of any sequence sees. */
 static void poison_unseen(solver *s)
 {
-    bool *needed = calloc((size_t)s->cache->config.max_pages, sizeof *needed);
+    const int per_page = 1 << s->cache->layout.page_shift;
+    bool *needed = calloc((size_t)s->cache->config.max_pages * (size_t)per_page, sizeof *needed);
     for (int poison = 0; poison < 2; poison++)
         for (int i = 0; i < s->p->shape.n_sequences; i++)
-            for (int64_t g = 0; g < s->seq[i]->n_pages; g++) {
-                const int32_t page = s->seq[i]->pages[g];
+            for (int64_t g = 0; g < s->seq[i]->n_pages * per_page; g++) {
+                const int32_t page = s->seq[i]->pages[g / per_page];
+                bool *need = &needed[page * per_page + g % per_page];
                 if (!poison)
-                    needed[page] |= any_sees(s->p, i, s->seq[i]->first_page + g);
-                else if (!needed[page])
-                    memset(mqa_arena_slice(&s->cache->arena, LAYER, page), 0xff,
-                           s->cache->layout.slice_bytes);
+                    *need |= any_sees(s->p, i, s->seq[i]->first_page * per_page + g);
+                else if (!*need)
+                    for (int head = 0; head < s->p->shape.n_kv_heads; head++)
+                        memset(mqa_page_granule(s->cache, LAYER, page, head, (int)(g % per_page)), 0xff,
+                               s->cache->layout.head_bytes);
             }
     free(needed);
 }
 
-/* A sequence that begins with whole pages of another: what a fork makes, but for the open page. The pages
- * stay the parent's, who lives longer. */
-static void borrow_pages(solver *s, int i, int parent, int64_t n_pages)
+/* Fills the last page with tokens that are none of ours, and goes on with a fork that ends before them. */
+static void fork_in_the_page(solver *s, int i)
 {
-    mqa_sequence *seq = s->seq[i];
-    CALL(s, mqa_sequence_extend(seq, n_pages * MQA_PAGE_TOKENS, &err_));
-    for (int64_t page = 0; page < n_pages; page++) {
-        mqa_arena_give_back(&s->cache->arena, seq->pages[page]);
-        seq->pages[page] = s->seq[parent]->pages[page];
-    }
-    s->n_borrowed[i] = n_pages;
-}
-
-static void return_pages(solver *s, int i)
-{
-    mqa_sequence *seq = s->seq[i];
-    const int64_t n = s->n_borrowed[i];
-    if (n == 0) return;
-    seq->n_pages -= n;
-    memmove(seq->pages, seq->pages + n, (size_t)seq->n_pages * sizeof *seq->pages);
-    seq->first_page += n;
+    const problem_shape *shape = &s->p->shape;
+    const int64_t length = mqa_sequence_length(s->seq[i]), page = s->cache->layout.page_tokens;
+    const int64_t end = (length / page + 1) * page;
+    float x[1024];
+    for (int j = 0; j < 1024; j++) x[j] = 1000.0f + (float)j;
+    mqa_sequence_destroy(&s->other[i]);
+    s->other[i] = s->seq[i];
+    CALL(s, mqa_sequence_extend(s->other[i], end - length, &err_));
+    CALL(s, mqa_sequence_write(s->other[i], LAYER, length, end - length, x, 0, (size_t)shape->d,
+                               shape->v_in_k ? NULL : x, 0, (size_t)shape->d_v, &err_));
+    CALL(s, mqa_sequence_fork(s->other[i], end, &s->seq[i], &err_));
+    CALL(s, mqa_sequence_truncate(s->seq[i], length, &err_));
 }
 
 /* ---- appending ------------------------------------------------------------------------------------------
@@ -153,8 +157,8 @@ static void write_tokens(solver *s, int i, int64_t at, int64_t n, const float *k
     const size_t k_row = (size_t)(shape->n_kv_heads * shape->d);
     const size_t v_row = (size_t)(shape->n_kv_heads * shape->d_v);
     if (shape->v_in_k) v = NULL;
-    CALL(s, mqa_sequence_write(s->seq[i], LAYER, at, n, k, k_row, (size_t)shape->d, v, v_row,
-                               (size_t)shape->d_v, &err_));
+    CALL(s, mqa_sequence_write(s->seq[i], LAYER, s->way->first_position + at, n, k, k_row, (size_t)shape->d,
+                               v, v_row, (size_t)shape->d_v, &err_));
 }
 
 /* Tokens come, are written, and go again. */
@@ -162,13 +166,13 @@ static void speculate(solver *s, int i)
 {
     enum { DRAFTS = 5 };
     const problem_shape *shape = &s->p->shape;
-    const int64_t length = mqa_sequence_length(s->seq[i]);
+    const int64_t length = n_tokens(s, i);
     const size_t n = (size_t)DRAFTS * (size_t)shape->n_kv_heads * (size_t)(shape->d + shape->d_v);
     float *x = malloc(n * sizeof *x);
     for (size_t j = 0; j < n; j++) x[j] = 77;
     CALL(s, mqa_sequence_extend(s->seq[i], DRAFTS, &err_));
     write_tokens(s, i, length, DRAFTS, x, x);
-    CALL(s, mqa_sequence_truncate(s->seq[i], length, &err_));
+    CALL(s, mqa_sequence_truncate(s->seq[i], s->way->first_position + length, &err_));
     free(x);
 }
 
@@ -177,21 +181,27 @@ static bool append(solver *s, int i)
 {
     const problem_shape *shape = &s->p->shape;
     const sequence_shape *of = &shape->of[i];
-    const int64_t common = s->way->share ? of->shared / MQA_PAGE_TOKENS : 0;
-    if (common > 0 && s->n_borrowed[i] == 0) {
-        if (mqa_sequence_length(s->seq[of->parent]) < common * MQA_PAGE_TOKENS) return false;
-        borrow_pages(s, i, of->parent, common);
+    /* What is common lies in common pages; a window's may be gone. */
+    if (s->way->share && of->shared > 0 && shape->window == 0 && !s->is_fork[i]) {
+        if (n_tokens(s, of->parent) < of->shared) return false;
+        mqa_sequence_destroy(&s->seq[i]);
+        CALL(s,
+             mqa_sequence_fork(s->seq[of->parent], s->way->first_position + of->shared, &s->seq[i], &err_));
+        s->is_fork[i] = true;
     }
-    const int64_t at = mqa_sequence_length(s->seq[i]);
+    const int64_t at = n_tokens(s, i);
     int64_t n = of->n - at;
     if (n > s->way->chunk) n = s->way->chunk;
     if (n > 0) {
         if (s->way->speculate) speculate(s, i);
+        if (s->way->forked && shape->window > 0)
+            fork_in_the_page(s, i); /* drops what is behind the next token */
         CALL(s, mqa_sequence_extend(s->seq[i], n, &err_));
         write_tokens(s, i, at, n, s->p->k[i] + at * shape->n_kv_heads * shape->d,
                      s->p->v[i] + at * shape->n_kv_heads * shape->d_v);
         /* A window's pages would be gone when the queries come. */
         if (s->way->speculate && shape->window == 0) speculate(s, i);
+        if (s->way->forked && shape->window == 0) fork_in_the_page(s, i);
     }
     poison_other_layer(s, i);
     return true;
@@ -212,14 +222,14 @@ static bool all_there(const solver *s, int i, int64_t end)
     const sequence_shape *of = &s->p->shape.of[i];
     int64_t needed = max64(position_of(s->p, i, end - 1) + 1, of->prefix);
     if (s->p->shape.mask == MQA_MASK_FULL || needed > of->n) needed = of->n;
-    return needed <= mqa_sequence_length(s->seq[i]);
+    return needed <= n_tokens(s, i);
 }
 
 /* The queries that can be asked now: those that end with the sequence's tokens, or beyond its last. */
 static bool next_piece(solver *s, int i, piece *out)
 {
     const sequence_shape *of = &s->p->shape.of[i];
-    const int64_t length = mqa_sequence_length(s->seq[i]), first = s->asked[i];
+    const int64_t length = n_tokens(s, i), first = s->asked[i];
     int64_t end = length - position_of(s->p, i, 0);
     if (length == of->n) end = min64(of->n_queries, max64(end, first + s->way->chunk));
     if (end <= first || !all_there(s, i, end)) return false;
@@ -262,7 +272,7 @@ static void make_batch(solver *s, const piece *pieces, int n_pieces, batch *b)
     b->o_head = (size_t)p->shape.d_v + 1, b->o_token = b->o_head * heads + 2;
     for (int j = 0; j < n_pieces; j++) {
         const int i = pieces[j].sequence;
-        const int64_t length = mqa_sequence_length(s->seq[i]);
+        const int64_t length = n_tokens(s, i);
         b->items[j] = (mqa_plan_item){
             .sequence = s->seq[i],
             .n_queries = pieces[j].end - pieces[j].first,
@@ -331,6 +341,7 @@ static void run_plain(solver *s, batch *b)
     for (int twice = 0; twice < 2; twice++) {
         clear_results(b);
         CALL(s, mqa_plan_run(s->plan, &run, &err_));
+        if (s->way->forked) mqa_cache_defragment(s->cache, NULL); /* plans stay valid where pages move */
     }
 }
 
@@ -442,7 +453,7 @@ static void solve_alone(solver *s)
             piece one;
             append(s, i);
             if (next_piece(s, i, &one)) run_batch(s, &one, 1);
-        } while (!finished(s, i) || mqa_sequence_length(s->seq[i]) < s->p->shape.of[i].n);
+        } while (!finished(s, i) || n_tokens(s, i) < s->p->shape.of[i].n);
 }
 
 static void set_up(solver *s)
@@ -455,7 +466,7 @@ static void set_up(solver *s)
     options.n_threads = way->threads;
     CALL(s, mqa_context_create(&options, &s->ctx, &err_));
     int64_t pages = 40;
-    for (int i = 0; i < shape->n_sequences; i++) pages += mqa_pages_for(shape->of[i].n) + 1;
+    for (int i = 0; i < shape->n_sequences; i++) pages += 2 * mqa_pages_for(shape->of[i].n, MQA_GRANULE) + 4;
     const mqa_cache_config config = {.struct_size = sizeof config,
                                      .n_layers = LAYERS,
                                      .n_kv_heads = shape->n_kv_heads,
@@ -465,7 +476,8 @@ static void set_up(solver *s)
                                      .v_type = shape->v_type,
                                      .v_in_k = shape->v_in_k,
                                      .window = shape->window,
-                                     .max_pages = pages};
+                                     .max_pages = pages,
+                                     .page_tokens = way->page_tokens};
     CALL(s, mqa_cache_create(s->ctx, &config, &s->cache, &err_));
     mqa_plan_options plan = mqa_plan_options_default();
     plan.n_heads = shape->n_heads;
@@ -485,7 +497,7 @@ static void set_up(solver *s)
         const int64_t rows = shape->of[i].n_queries * shape->n_heads;
         s->a->out[i] = malloc((size_t)(rows * shape->d_v) * sizeof(float));
         s->a->lse[i] = malloc((size_t)rows * sizeof(float));
-        CALL(s, mqa_sequence_create(s->cache, &s->seq[i], &err_));
+        CALL(s, mqa_sequence_create_at(s->cache, way->first_position, &s->seq[i], &err_));
     }
 }
 
@@ -502,8 +514,8 @@ bool try_solve(const problem *p, const route *way, answer *a, char *what)
     else
         solve_alone(&s);
     for (int i = p->shape.n_sequences - 1; i >= 0; i--) {
-        return_pages(&s, i);
         mqa_sequence_destroy(&s.seq[i]);
+        mqa_sequence_destroy(&s.other[i]);
     }
     MUST(&s, "pages left over", mqa_cache_bytes_in_use(s.cache) == 0);
     mqa_plan_destroy(&s.plan);

@@ -101,6 +101,10 @@ typedef struct route {
     int speculate; /* tokens that are taken back come between the chunks */
     int poison;    /* granules that no query sees are NaN; all at once only */
     results_kind results;
+    int page_tokens;        /* 0: the default */
+    int64_t first_position; /* where each sequence's tokens begin; only without documents, prefix, bits and
+                               sinks */
+    int forked;             /* the last page is another sequence's too, which has tokens behind the end */
 } route;
 
 /* Whether K and V in this format can be so large. */

@@ -391,6 +391,17 @@ static void wrong_batches(void **state)
     assert_int_equal(mqa_plan_batch(b->plan, &item, 1, &err), MQA_ERR_INVALID_ARGUMENT);
     assert_non_null(strstr(err.message, "first one kept is 1088"));
     assert_int_equal(run_bench(b, &err), MQA_ERR_INVALID_ARGUMENT); /* and the plan is empty */
+
+    /* A sequence that begins late: it has no queries before, and its window nothing that was given back. */
+    mqa_sequence *late;
+    assert_int_equal(mqa_sequence_create_at(b->cache, 8192, &late, NULL), MQA_OK);
+    assert_int_equal(mqa_sequence_extend(late, 10, NULL), MQA_OK);
+    assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){.sequence = late, .n_queries = 11}, 1, &err),
+                     MQA_ERR_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "give 1 query to the sequence's tokens, 10"));
+    assert_int_equal(mqa_plan_batch(b->plan, &(mqa_plan_item){.sequence = late, .n_queries = 10}, 1, &err),
+                     MQA_OK);
+    mqa_sequence_destroy(&late);
 }
 
 static void bad_queries(void **state)
@@ -432,7 +443,7 @@ static void unseen_pages(void **state)
     assert_int_equal(run_bench(b, &err), MQA_OK);
     float good[4 * 4 * 8];
     memcpy(good, b->out, sizeof good);
-    for (int64_t page = 0; page < (BENCH_TOKENS - 4 - 99) / MQA_PAGE_TOKENS; page++)
+    for (int64_t page = 0; page < (BENCH_TOKENS - 4 - 99) / MQA_GRANULE; page++)
         memset(mqa_sequence_granule(b->seq, 0, 0, page), 0xff, b->cache->layout.head_bytes);
     assert_int_equal(run_bench(b, &err), MQA_OK);
     assert_memory_equal(good, b->out, sizeof good);

@@ -76,6 +76,14 @@ static const struct {
     {"recycled pages", {.threads = 1, .chunk = 512, .recycled = 1}},
     {"blocks of 1 row", {.threads = 2, .chunk = 512, .block_rows = 1}},
     {"blocks of 5 rows", {.threads = 1, .chunk = 512, .block_rows = 5}},
+    {"pages of 128", {.threads = 2, .chunk = 512, .page_tokens = 128}},
+    {"pages of 256", {.threads = 1, .chunk = 7, .page_tokens = 256}},
+    {"pages of 256, recycled", {.threads = 2, .chunk = 64, .page_tokens = 256, .together = 1, .recycled = 1}},
+    {"positions from 2^31", {.threads = 2, .chunk = 512, .first_position = INT64_C(1) << 31}},
+    {"shared pages", {.threads = 2, .chunk = 64, .forked = 1}},
+    {"shared pages of 256", {.threads = 1, .chunk = 100, .forked = 1, .page_tokens = 256, .together = 1}},
+    {"a task for each span, from 8192",
+     {.threads = 3, .chunk = 64, .tasks_per_thread = 10000, .cut_all = 1, .first_position = 8192}},
     {"a task for each span", {.threads = 3, .chunk = 64, .tasks_per_thread = 10000, .cut_all = 1}},
     {"a task for two spans", {.threads = 2, .chunk = 1, .tasks_per_thread = 5, .cut_all = 1}},
     {"a task for six spans", {.threads = 2, .chunk = 64, .tasks_per_thread = 2, .cut_all = 1, .together = 1}},
@@ -140,7 +148,7 @@ static void portable_is_the_specification(void **state)
 static void fast_keeps_the_contract(void **state)
 {
     (void)state;
-    static const int some[] = {5, 8, 10, 12};
+    static const int some[] = {5, 8, 10, 12, 13, 16, 19};
     for (int isa = MQA_ISA_AVX2; isa <= MQA_ISA_NEON; isa++) {
         if (!mqa_isa_available((mqa_isa)isa)) continue;
         for (int i = 1; i < 3; i++) {

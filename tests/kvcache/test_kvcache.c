@@ -1,74 +1,32 @@
-/* The cache: configurations, exact bytes, budgets, windows, writing; and a long random walk of operations
- * beside a plain model of what each sequence should hold.
+/* The cache: configurations, exact bytes, budgets, windows, writing, failing allocations.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "rig.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "kvcache/cache.h"
-
 static uint64_t seed_of_run;
-
-static uint64_t next(uint64_t *state)
-{
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-static int64_t between(uint64_t *state, int64_t lo, int64_t hi)
-{
-    return lo + (int64_t)(next(state) % (uint64_t)(hi - lo + 1));
-}
-
-static mqa_context *make_context(const mqa_allocator *allocator)
-{
-    mqa_context_options options = mqa_context_options_default();
-    options.n_threads = 1;
-    options.isa = MQA_ISA_REFERENCE;
-    options.allocator = allocator;
-    mqa_context *ctx;
-    assert_int_equal(mqa_context_create(&options, &ctx, NULL), MQA_OK);
-    return ctx;
-}
-
-static mqa_cache_config small_config(void)
-{
-    return (mqa_cache_config){.struct_size = sizeof(mqa_cache_config),
-                              .n_layers = 2,
-                              .n_kv_heads = 2,
-                              .head_dim_qk = 5,
-                              .head_dim_vo = 18,
-                              .k_type = MQA_KV_F32,
-                              .v_type = MQA_KV_BF16,
-                              .max_pages = 10};
-}
 
 static mqa_cache_config random_config(uint64_t *rng)
 {
     mqa_cache_config c = small_config();
-    c.n_layers = (int)between(rng, 1, 3);
-    c.n_kv_heads = (int)between(rng, 1, 3);
-    c.head_dim_qk = (int)between(rng, 1, 40);
-    c.head_dim_vo = (int)between(rng, 1, 40);
-    c.k_type = (mqa_kv_type)between(rng, 0, MQA_KV_TYPES - 1);
-    c.v_type = (mqa_kv_type)between(rng, 0, MQA_KV_TYPES - 1);
-    c.window = next(rng) % 2 ? between(rng, 1, 300) : 0;
-    c.max_pages = between(rng, 1, 40);
+    c.n_layers = (int)random_from(rng, 1, 3);
+    c.n_kv_heads = (int)random_from(rng, 1, 3);
+    c.head_dim_qk = (int)random_from(rng, 1, 40);
+    c.head_dim_vo = (int)random_from(rng, 1, 40);
+    c.k_type = (mqa_kv_type)random_from(rng, 0, MQA_KV_TYPES - 1);
+    c.v_type = (mqa_kv_type)random_from(rng, 0, MQA_KV_TYPES - 1);
+    c.window = next_random(rng) % 2 ? random_from(rng, 1, 300) : 0;
+    c.max_pages = random_from(rng, 1, 40);
+    c.page_tokens = 64 << random_from(rng, 0, 2);
     return c;
 }
 
-/* ---- configurations and names ------------------------------------------------------------------- */
+/* ---- configurations and names -------------------------------------------------------------------- */
 
 static void names(void **state)
 {
@@ -138,8 +96,8 @@ static void bad_configs(void **state)
     const mqa_cache_config good = small_config();
     assert_true(mqa_cache_page_bytes(&good) > 0);
     assert_int_equal(mqa_cache_page_bytes(NULL), 0);
-    mqa_cache_config bad[14];
-    for (int i = 0; i < 14; i++) bad[i] = good;
+    mqa_cache_config bad[17];
+    for (int i = 0; i < 17; i++) bad[i] = good;
     bad[0].struct_size = 8;
     bad[1].n_layers = 0;
     bad[2].n_kv_heads = -1;
@@ -159,18 +117,21 @@ static void bad_configs(void **state)
                                  .head_dim_qk = 1024,
                                  .head_dim_vo = 1024,
                                  .max_pages = INT32_MAX};
-    for (int i = 0; i < 14; i++) {
+    bad[14].page_tokens = 32;
+    bad[15].page_tokens = 192;
+    bad[16].page_tokens = -64;
+    for (int i = 0; i < 17; i++) {
         mqa_cache *cache = (mqa_cache *)&cache;
         mqa_error err = {0};
         assert_int_equal(mqa_cache_create(ctx, &bad[i], &cache, &err), MQA_ERR_INVALID_ARGUMENT);
         assert_null(cache);
         assert_true(err.message[0] != '\0');
-        assert_int_equal(mqa_cache_page_bytes(&bad[i]) == 0, i < 8 || i == 11 || i == 12);
+        assert_int_equal(mqa_cache_page_bytes(&bad[i]) == 0, i < 8 || i == 11 || i == 12 || i > 13);
     }
     mqa_context_destroy(&ctx);
 }
 
-/* ---- bytes and budget ----------------------------------------------------------------------------- */
+/* ---- bytes and budget ---------------------------------------------------------------------------- */
 
 /* mqa_kv_bytes says what the arena holds, after every chunk. */
 static void exact_bytes(void **state)
@@ -181,7 +142,7 @@ static void exact_bytes(void **state)
     for (int round = 0; round < 200; round++) {
         mqa_cache_config config = random_config(&rng);
         config.max_pages = 64;
-        const int64_t chunk = between(&rng, 1, 600), n = between(&rng, 1, 3000);
+        const int64_t chunk = random_from(&rng, 1, 600), n = random_from(&rng, 1, 3000);
         mqa_cache *cache;
         mqa_sequence *seq;
         assert_int_equal(mqa_cache_create(ctx, &config, &cache, NULL), MQA_OK);
@@ -207,14 +168,14 @@ static void exact_bytes(void **state)
 static void window_bytes(void **state)
 {
     (void)state;
-    const mqa_cache_config config = {.struct_size = sizeof config,
-                                     .n_layers = 15,
-                                     .n_kv_heads = 1,
-                                     .head_dim_qk = 256,
-                                     .head_dim_vo = 256,
-                                     .k_type = MQA_KV_BF16,
-                                     .v_type = MQA_KV_BF16,
-                                     .window = 512};
+    mqa_cache_config config = {.struct_size = sizeof config,
+                               .n_layers = 15,
+                               .n_kv_heads = 1,
+                               .head_dim_qk = 256,
+                               .head_dim_vo = 256,
+                               .k_type = MQA_KV_BF16,
+                               .v_type = MQA_KV_BF16,
+                               .window = 512};
     const size_t page = 15 * 64 * 1024; /* (256 + 256) * 2 bytes * 64 tokens, 15 layers */
     assert_int_equal(mqa_cache_page_bytes(&config), page);
     assert_int_equal(mqa_kv_bytes(&config, 512, 512), 8 * page);
@@ -222,6 +183,11 @@ static void window_bytes(void **state)
                      16 * page); /* 511 tokens before the chunk, from 31745 on: 8 pages */
     assert_int_equal(mqa_kv_bytes(&config, 32768, 1), 8 * page);
     assert_int_equal(mqa_kv_bytes(&config, 32769, 1), 9 * page);
+    config.page_tokens = 256;
+    assert_int_equal(mqa_cache_page_bytes(&config), 4 * page);
+    assert_int_equal(mqa_kv_bytes(&config, 1, 1), 4 * page);
+    assert_int_equal(mqa_kv_bytes(&config, 32768, 1), 2 * 4 * page);
+    assert_int_equal(mqa_kv_bytes(&config, 32769, 1), 3 * 4 * page);
 }
 
 static void budget(void **state)
@@ -260,7 +226,7 @@ static void budget(void **state)
     mqa_context_destroy(&ctx);
 }
 
-/* ---- windows --------------------------------------------------------------------------------------- */
+/* ---- windows ------------------------------------------------------------------------------------- */
 
 static void windows(void **state)
 {
@@ -305,7 +271,7 @@ static void windows(void **state)
     mqa_context_destroy(&ctx);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------- */
 
 static void not_finite(void **state)
 {
@@ -373,158 +339,7 @@ static void too_large(void **state)
         }
 }
 
-/* ---- the walk --------------------------------------------------------------------------------------- */
-
-enum { SEQUENCES = 4, MAX_TOKENS = 2000 };
-
-typedef struct model {
-    mqa_sequence *seq;
-    int64_t length;
-    uint32_t stamp[MAX_TOKENS]; /* of each token's K and V; 0: never written */
-} model;
-
-/* What is written for a stamp, in layer and head: small whole numbers. */
-static void values_of(uint32_t stamp, int layer, int head, int salt, int n, float *x)
-{
-    for (int i = 0; i < n; i++)
-        x[i] = (float)((int)((stamp * 31 + (uint32_t)(layer * 7 + head * 13 + salt + i * 5)) % 199) - 99);
-}
-
-static void write_token(const mqa_cache_config *c, model *m, int64_t t, uint32_t stamp)
-{
-    float k[3 * 40], v[3 * 40];
-    for (int layer = 0; layer < c->n_layers; layer++) {
-        for (int head = 0; head < c->n_kv_heads; head++) {
-            values_of(stamp, layer, head, 0, c->head_dim_qk, k + head * c->head_dim_qk);
-            values_of(stamp, layer, head, 3, c->head_dim_vo, v + head * c->head_dim_vo);
-        }
-        assert_int_equal(mqa_sequence_write(m->seq, layer, t, 1, k, 0, (size_t)c->head_dim_qk, v, 0,
-                                            (size_t)c->head_dim_vo, NULL),
-                         MQA_OK);
-    }
-    m->stamp[t] = stamp;
-}
-
-/* The page as it must be, byte for byte, is the page packed afresh. */
-static void check_granule(const mqa_cache_config *c, const model *m, int layer, int head, int64_t granule)
-{
-    const mqa_cache *cache = m->seq->cache;
-    static _Alignas(64) unsigned char fresh[2 * 64 * 48 * 4 + 512];
-    memset(fresh, 0, cache->layout.head_bytes);
-    float x[40];
-    for (int i = 0; i < MQA_GRANULE; i++) {
-        const int64_t t = granule * MQA_GRANULE + i;
-        if (t >= m->length || m->stamp[t] == 0) continue;
-        values_of(m->stamp[t], layer, head, 0, c->head_dim_qk, x);
-        assert_true(mqa_pack_k(c->k_type, fresh, c->head_dim_qk, i, x));
-        values_of(m->stamp[t], layer, head, 3, c->head_dim_vo, x);
-        assert_true(mqa_pack_v(c->v_type, fresh + cache->layout.k_run, c->head_dim_vo, i, x));
-    }
-    assert_memory_equal(mqa_sequence_granule(m->seq, layer, head, granule), fresh, cache->layout.head_bytes);
-}
-
-static void check_sequence(const mqa_cache_config *c, const model *m)
-{
-    assert_int_equal(mqa_sequence_length(m->seq), m->length);
-    assert_int_equal(m->seq->first_page + m->seq->n_pages, (m->length + 63) / 64);
-    for (int64_t g = m->seq->first_page; g < (m->length + 63) / 64; g++)
-        for (int layer = 0; layer < c->n_layers; layer++)
-            for (int head = 0; head < c->n_kv_heads; head++) check_granule(c, m, layer, head, g);
-}
-
-/* No page has two owners, and the count is right. */
-static void check_pages(const mqa_cache *cache, const model *models)
-{
-    char owned[64] = {0};
-    int64_t n = 0;
-    for (int s = 0; s < SEQUENCES; s++)
-        for (int64_t i = 0; models[s].seq && i < models[s].seq->n_pages; i++, n++) {
-            const int32_t page = models[s].seq->pages[i];
-            assert_in_range(page, 0, cache->config.max_pages - 1);
-            assert_false(owned[page]++);
-        }
-    assert_int_equal(n, cache->arena.in_use);
-    assert_int_equal(mqa_cache_bytes_in_use(cache), (size_t)n * mqa_cache_page_bytes(&cache->config));
-    assert_true(cache->config.budget_bytes == 0 ||
-                mqa_cache_bytes_in_use(cache) <= cache->config.budget_bytes);
-}
-
-/* Freed pages may hold anything: they are made zero when they are handed out. */
-static void poison_freed(const mqa_cache *cache)
-{
-    for (int64_t i = 0; i < cache->arena.n_free; i++)
-        for (int layer = 0; layer < cache->config.n_layers; layer++)
-            memset(mqa_arena_slice(&cache->arena, layer, cache->arena.free[i]), 0xff,
-                   cache->layout.slice_bytes);
-}
-
-static void step(uint64_t *rng, const mqa_cache_config *c, mqa_cache *cache, model *m)
-{
-    static uint32_t stamp;
-    if (!m->seq) {
-        assert_int_equal(mqa_sequence_create(cache, &m->seq, NULL), MQA_OK);
-        memset(m->stamp, 0, sizeof m->stamp);
-        m->length = 0;
-    }
-    const uint64_t what = next(rng) % 16;
-    if (what == 0) {
-        mqa_sequence_destroy(&m->seq);
-    } else if (what < 4) {
-        const int64_t length = between(rng, what == 1 ? 0 : m->length / 2, m->length);
-        const mqa_status status = mqa_sequence_truncate(m->seq, length, NULL);
-        assert_true(status == MQA_OK || (c->window && status == MQA_ERR_INVALID_ARGUMENT));
-        if (status != MQA_OK) return;
-        memset(m->stamp + length, 0, (size_t)(m->length - length) * sizeof *m->stamp);
-        m->length = length;
-    } else {
-        const int64_t n = between(rng, 1, what < 12 ? 9 : 200), from = m->length;
-        if (from + n > MAX_TOKENS) return;
-        const size_t used = mqa_cache_bytes_in_use(cache);
-        mqa_error err;
-        const mqa_status status = mqa_sequence_extend(m->seq, n, &err);
-        assert_true(status == MQA_OK || status == MQA_ERR_BUDGET);
-        if (status != MQA_OK) {
-            assert_int_equal(mqa_cache_bytes_in_use(cache), used);
-            return;
-        }
-        m->length += n;
-        for (int64_t t = from; t < m->length; t++)
-            if (next(rng) % 8) write_token(c, m, t, ++stamp % 100000 + 1);
-    }
-}
-
-static void walk(void **state)
-{
-    (void)state;
-    uint64_t rng = seed_of_run + 1;
-    mqa_context *ctx = make_context(NULL);
-    for (int round = 0; round < 30; round++) {
-        mqa_cache_config config = random_config(&rng);
-        if (next(&rng) % 2)
-            config.budget_bytes =
-                mqa_cache_page_bytes(&config) * (size_t)between(&rng, 1, 20) + next(&rng) % 64;
-        mqa_cache *cache;
-        static model models[SEQUENCES];
-        assert_int_equal(mqa_cache_create(ctx, &config, &cache, NULL), MQA_OK);
-        for (int i = 0; i < 150; i++) {
-            model *m = &models[next(&rng) % SEQUENCES];
-            step(&rng, &config, cache, m);
-            check_pages(cache, models);
-            if (m->seq) check_sequence(&config, m);
-            if (i % 4 == 0) poison_freed(cache);
-        }
-        for (int s = 0; s < SEQUENCES; s++) {
-            if (models[s].seq) check_sequence(&config, &models[s]);
-            mqa_sequence_destroy(&models[s].seq);
-        }
-        assert_int_equal(mqa_cache_bytes_in_use(cache), 0);
-        mqa_cache_destroy(&cache);
-        assert_null(cache);
-    }
-    mqa_context_destroy(&ctx);
-}
-
-/* ---- the caller's allocator ------------------------------------------------------------------------- */
+/* ---- the caller's allocator ---------------------------------------------------------------------- */
 
 typedef struct budgeted {
     int live, left; /* allocations until it refuses */
@@ -588,10 +403,11 @@ int main(void)
     seed_of_run = seed ? strtoull(seed, NULL, 10) : 1;
     printf("MQA_SEED=%llu\n", (unsigned long long)seed_of_run);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),       cmocka_unit_test(contexts),         cmocka_unit_test(bad_configs),
-        cmocka_unit_test(exact_bytes), cmocka_unit_test(window_bytes),     cmocka_unit_test(budget),
-        cmocka_unit_test(windows),     cmocka_unit_test(not_finite),       cmocka_unit_test(too_large),
-        cmocka_unit_test(walk),        cmocka_unit_test(allocations_fail),
+        cmocka_unit_test(names),        cmocka_unit_test(contexts),
+        cmocka_unit_test(bad_configs),  cmocka_unit_test(exact_bytes),
+        cmocka_unit_test(window_bytes), cmocka_unit_test(budget),
+        cmocka_unit_test(windows),      cmocka_unit_test(not_finite),
+        cmocka_unit_test(too_large),    cmocka_unit_test(allocations_fail),
     };
     return cmocka_run_group_tests_name("kvcache", tests, NULL, NULL);
 }

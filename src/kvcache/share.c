@@ -1,0 +1,67 @@
+/* Sequences that share their beginnings.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "kvcache/cache.h"
+
+mqa_status mqa_sequence_fork_need(const mqa_sequence *seq, int64_t length, mqa_cache_need *out,
+                                  mqa_error *err)
+{
+    if (!out) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_sequence_fork_need: out is NULL");
+    MQA_TRY(mqa_sequence_check_back(seq, "fork", length, err));
+    const mqa_cache *cache = seq->cache;
+    const int64_t rest = cache->arena.limit_pages - cache->arena.in_use;
+    *out = (mqa_cache_need){.taken = mqa_cache_pages_bytes(cache, length % cache->layout.page_tokens != 0),
+                            .available = mqa_cache_pages_bytes(cache, rest)};
+    return MQA_OK;
+}
+
+mqa_status mqa_sequence_fork(mqa_sequence *seq, int64_t length, mqa_sequence **out, mqa_error *err)
+{
+    if (!out) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_sequence_fork: out is NULL");
+    *out = NULL;
+    mqa_cache_need need = {0};
+    char what[48];
+    MQA_TRY(mqa_sequence_fork_need(seq, length, &need, err));
+    snprintf(what, sizeof what, "a fork's own tokens (from %" PRId64 ")", length);
+    MQA_TRY(mqa_cache_check_need(seq->cache, &need, what, err));
+
+    mqa_cache *cache = seq->cache;
+    const int page_tokens = cache->layout.page_tokens, rest = (int)(length % page_tokens);
+    const int64_t whole = length > seq->first_position ? length / page_tokens - seq->first_page : 0;
+    mqa_sequence *fork = NULL;
+    MQA_TRY(mqa_sequence_make(cache, seq->first_position, whole + (rest > 0), &fork, err));
+    *out = fork;
+    if (length == seq->first_position) return MQA_OK; /* nothing is behind it, so nothing was given back */
+    fork->length = length;
+    fork->first_page = seq->first_page;
+    for (int64_t i = 0; i < whole; i++) {
+        fork->pages[fork->n_pages++] = seq->pages[i];
+        mqa_arena_hold(&cache->arena, seq->pages[i]);
+    }
+    if (rest > 0) {
+        const int32_t copy = mqa_arena_take(&cache->arena);
+        mqa_page_copy(cache, copy, seq->pages[whole], rest);
+        fork->pages[fork->n_pages++] = copy;
+    }
+    return MQA_OK;
+}
+
+int64_t mqa_sequence_shared_tokens(const mqa_sequence *a, const mqa_sequence *b)
+{
+    if (!a || !b || a->cache != b->cache) return 0;
+    const int page_tokens = a->cache->layout.page_tokens;
+    const int64_t first = a->first_page > b->first_page ? a->first_page : b->first_page;
+    const int64_t a_end = a->first_page + a->n_pages, b_end = b->first_page + b->n_pages;
+    const int64_t end = a_end < b_end ? a_end : b_end;
+    int64_t page = first;
+    while (page < end && a->pages[page - a->first_page] == b->pages[page - b->first_page]) page++;
+    const int64_t length = a->length < b->length ? a->length : b->length;
+    const int64_t token = page * page_tokens < length ? page * page_tokens : length;
+    return page > first ? token - first * page_tokens : 0;
+}

@@ -1,0 +1,50 @@
+/* The plain model: what each sequence of a cache should be, kept as arrays of numbers, and what follows from
+ * that.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TESTS_KVCACHE_SHADOW_H
+#define TESTS_KVCACHE_SHADOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mqa/cache.h"
+
+enum { SEQUENCES = 5, MAX_LAYERS = 2, MAX_TOKENS = 1280, MAX_PAGES = MAX_TOKENS / 64 };
+
+/* What one sequence should be. Tokens are counted from `first` in the arrays. */
+typedef struct shadow {
+    mqa_sequence *seq;
+    int64_t first, held, length; /* held: the first position of the first page that wasn't given back */
+    bool stale;                  /* its last page was cut while others had it: what lies behind is theirs */
+    uint32_t page[MAX_PAGES];    /* names: the same name is the same page */
+    uint32_t stamp[MAX_LAYERS][MAX_TOKENS];
+} shadow;
+
+typedef struct model {
+    mqa_cache_config config;
+    mqa_cache *cache;
+    int page_tokens;
+    int64_t limit;
+    shadow s[SEQUENCES];
+    uint32_t last_page, last_stamp;
+    size_t at; /* the record */
+    char why[300];
+} model;
+
+/* The pages of a sequence, as indices into its names. */
+int64_t first_index(const model *m, const shadow *s);
+int64_t end_index(const model *m, const shadow *s);
+/* Sequences that have the page. */
+int holders(const model *m, uint32_t name);
+int64_t pages_in_use(const model *m);
+/* The same, were sequence `which` as in `other`. */
+int64_t pages_with(const model *m, int which, const shadow *other);
+int64_t unique_pages(const model *m, const shadow *s);
+/* Keeps only pages that the next token sees. */
+void drop_behind_window(const model *m, shadow *s);
+/* Whether it could be cut to length. */
+bool can_go_back(const model *m, const shadow *s, int64_t length);
+
+#endif
