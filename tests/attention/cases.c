@@ -210,6 +210,8 @@ route case_way(const test_case *c, int i)
                    .cut_all = (int)r->cut_all,
                    .share = (int)r->share,
                    .no_cascade = (int)r->no_cascade,
+                   .page_tokens = (int)r->page_tokens,
+                   .forked = (int)r->forked,
                    .speculate = (int)r->speculate,
                    .poison = (int)r->poison,
                    .results = (results_kind)r->results};
@@ -388,6 +390,8 @@ static void draw_route(test_case *c, int i, column which, uint64_t *rng)
     r->cut_all = (int64_t)chance(rng, 60);
     r->no_cascade = (int64_t)chance(rng, 30);
     r->speculate = (int64_t)chance(rng, 20);
+    r->page_tokens = ONE_OF(rng, 0, 0, 128, 256);
+    r->forked = (int64_t)chance(rng, 15);
     r->results =
         chance(rng, which == COLUMN_RESULTS ? 80 : 25) ? random_between(rng, 1, RESULTS_KINDS - 1) : 0;
     int64_t pairs = 0;

@@ -55,6 +55,8 @@
     X(cut_all, 0)                                                                                            \
     X(share, 0)                                                                                              \
     X(no_cascade, 0)                                                                                         \
+    X(page_tokens, 0)                                                                                        \
+    X(forked, 0)                                                                                             \
     X(speculate, 0)                                                                                          \
     X(poison, 0)                                                                                             \
     X(results, 0)
