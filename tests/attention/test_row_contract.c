@@ -44,10 +44,10 @@ static const problem_shape shapes[] = {
     {.n_heads = 5,
      .n_kv_heads = 1,
      .d = 40,
-     .d_v = 70,
+     .d_v = 36,
      .window = 300,
      .n_sequences = 2,
-     .of = {{.n = 1500, .n_queries = 150}, {.n = 700, .n_queries = 250}}},
+     .of = {{.n = 1500, .n_queries = 100}, {.n = 700, .n_queries = 150}}},
 };
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
 
