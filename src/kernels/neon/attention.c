@@ -10,7 +10,7 @@
  * measured. */
 #define ATTENTION_VECTORS(rows)   ((rows) <= 2 ? 2 : 1)
 #define ATTENTION_VECTORS_8(rows) 1
-#define ATTENTION_MOST_ROWS(type) ((int)(type) == MQA_KV_F32 ? 6 : 5)
+#define ATTENTION_MOST_ROWS(type) ((type) == MQA_KV_F32 ? 6 : 5)
 #ifdef __ARM_FEATURE_DOTPROD
 #include "kernels/simd/dot8_neon_dotprod.h"
 #define ATTENTION_MOST_ROWS_K8 3 /* 24 accumulators (two digits), 4 registers of K, 2 broadcasts */
