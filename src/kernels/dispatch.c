@@ -58,7 +58,10 @@ static void fill(void)
         if (isa == MQA_ISA_AMX_C) mqa_attention_amx_c(table);
 #if defined(__x86_64__)
         if (!mqa_isa_available(table->isa)) continue;
-        if (isa == MQA_ISA_AVX2) {
+        if (isa == MQA_ISA_AVX2 && mqa_cpu_detect()->avx_vnni) {
+            mqa_attention_avx2_vnni(table);
+            mqa_linear_rows_avx2_vnni(table);
+        } else if (isa == MQA_ISA_AVX2) {
             mqa_attention_avx2(table);
             mqa_linear_rows_avx2(table);
         }

@@ -9,9 +9,11 @@
 
 typedef void fill_fn(mqa_kernels *k);
 
-__attribute__((unused)) static void add_variant(const char *name, mqa_kernels *k, mqa_isa isa,
-                                                fill_fn *attention, fill_fn *linear_rows)
+static void add_variant(const char *name, mqa_isa isa, fill_fn *attention, fill_fn *linear_rows)
 {
+    static mqa_kernels tables[4];
+    static int n;
+    mqa_kernels *k = &tables[n++];
     k->isa = isa;
     mqa_attention_reference(k);
     mqa_linear_rows_reference(k);
@@ -20,11 +22,34 @@ __attribute__((unused)) static void add_variant(const char *name, mqa_kernels *k
     ck_add_table(name, k);
 }
 
+#if defined(__x86_64__)
+
+/* CMakeLists.txt */
+void ck_attention_evex(mqa_kernels *k);
+void ck_linear_rows_evex(mqa_kernels *k);
+
 void ck_add_variants(void)
 {
-#if defined(__aarch64__)
-    static mqa_kernels plain;
-    if (mqa_cpu_detect()->neon_dotprod)
-        add_variant("neon without dotprod", &plain, MQA_ISA_NEON, mqa_attention_neon, mqa_linear_rows_neon);
-#endif
+    const mqa_cpu *cpu = mqa_cpu_detect();
+    if (mqa_isa_available(MQA_ISA_AVX2) && cpu->avx_vnni)
+        add_variant("avx2 without vnni", MQA_ISA_AVX2, mqa_attention_avx2, mqa_linear_rows_avx2);
+    if (mqa_isa_available(MQA_ISA_AVX512))
+        add_variant("avx2 with avx512's vnni", MQA_ISA_AVX2, ck_attention_evex, ck_linear_rows_evex);
 }
+
+#elif defined(__aarch64__)
+
+void ck_add_variants(void)
+{
+    if (mqa_cpu_detect()->neon_dotprod)
+        add_variant("neon without dotprod", MQA_ISA_NEON, mqa_attention_neon, mqa_linear_rows_neon);
+}
+
+#else
+
+void ck_add_variants(void)
+{
+    (void)add_variant;
+}
+
+#endif

@@ -11,7 +11,11 @@
 #include "kernels/template/linear.h"
 #include "kernels/template/rows.h"
 
-void mqa_linear_rows_avx2(mqa_kernels *k)
+#ifndef LINEAR_ROWS_FILL
+#define LINEAR_ROWS_FILL mqa_linear_rows_avx2
+#endif
+
+void LINEAR_ROWS_FILL(mqa_kernels *k)
 {
     k->linear = (mqa_linear_kernels){.quantize_rows = quantize_rows, .linear = linear};
     k->rows = (mqa_row_kernels)ROW_KERNELS;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/simd/v16_avx512.h"
 
-#include "kernels/simd/dot8_avx512.h"
+#include "kernels/simd/dot8_vnni.h"
 
 #define ATTENTION_FILL mqa_attention_avx512
 /* 32 registers: at most 24 accumulate. On Zen 4 (one core, d 128) bf16 and int8 reach 224 and 222 of the 236

@@ -39,6 +39,8 @@ void mqa_linear_reference(mqa_kernels *k); /* called by the next */
 void mqa_linear_rows_reference(mqa_kernels *k);
 void mqa_attention_avx2(mqa_kernels *k);
 void mqa_linear_rows_avx2(mqa_kernels *k);
+void mqa_attention_avx2_vnni(mqa_kernels *k);
+void mqa_linear_rows_avx2_vnni(mqa_kernels *k);
 void mqa_attention_avx512(mqa_kernels *k);
 void mqa_linear_rows_avx512(mqa_kernels *k);
 void mqa_attention_neon(mqa_kernels *k);

@@ -1,7 +1,9 @@
-/* What the linear kernels need of AVX2: u8 quants times s8 activations, exact. vpmaddubsw adds pairs of
- * products in s16; it and a few steps of it cannot overflow while the quants have 6 bits or fewer:
- * 127 * 15 * 2 * 8 steps, 127 * 31 * 2 * 4 and 127 * 63 * 2 * 2 are all below 2^15. Quants of 8 bits are made
- * signed, w = q - 128, and |w| is multiplied by the activations with w's sign: 127 * 128 * 2 fits once.
+/* What the linear kernels need of AVX2: u8 quants times s8 activations, exact.
+ *
+ * vpmaddubsw adds pairs of products in s16; it and a few steps of it cannot overflow while the quants have 6
+ * bits or fewer: 127 * 15 * 2 * 8 steps, 127 * 31 * 2 * 4 and 127 * 63 * 2 * 2 are all below 2^15. Quants of
+ * 8 bits are made signed, w = q - 128, and |w| is multiplied by the activations with w's sign: 127 * 128 * 2
+ * fits once. With AVX-VNNI none of this is needed.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -10,10 +12,15 @@
 
 #include <string.h>
 
+#define DOT_ROWS 4 /* rows that run over a tile side by side */
+
+#ifdef V16_DPBUSD
+#include "kernels/simd/linear_dot_vnni.h"
+#else
+
 /* Steps of four inputs that may be added before dot_total; the zero that 8-bit quants have already lost. */
 #define DOT_STEPS(bits) ((bits) == 8 ? 1 : (bits) == 6 ? 2 : (bits) == 5 ? 4 : 8)
 #define DOT_ZERO8       128
-#define DOT_ROWS        4 /* rows that run over a tile side by side */
 
 /* Four activations of one row in every lane. */
 typedef __m256i dot_quad;
@@ -49,6 +56,8 @@ V16_INLINE vi dot_total(vi sum)
     const __m256i ones = _mm256_set1_epi16(1);
     return (vi){_mm256_madd_epi16(sum.a, ones), _mm256_madd_epi16(sum.b, ones)};
 }
+
+#endif
 
 /* 64 bytes: the low nibbles, the high nibbles; (x << left or >> -left) & mask in each byte. */
 V16_INLINE vi bytes_low_nibbles(vi x)

@@ -1,6 +1,6 @@
 /* Sixteen f32 or i32 lanes on AVX2 (with FMA and F16C): two ymm registers.
  *
- * The same names with the same bits are in v16_avx512.h; templates are written on them.
+ * The same names with the same bits are in v16_avx512.h and v16_neon.h; templates are written on them.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -233,6 +233,25 @@ V16_INLINE void vi_store_s8(int8_t *p, vi x)
     const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
     _mm_storeu_si128((__m128i *)p, _mm_shuffle_epi32(bytes, 0xd8));
 }
+/* In each four lanes byte i becomes their byte order[i], or zero where that is negative. */
+V16_INLINE vi vi_shuffle_quads(vi x, const int8_t order[16])
+{
+    const __m256i o = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)order));
+    return (vi){_mm256_shuffle_epi8(x.a, o), _mm256_shuffle_epi8(x.b, o)};
+}
+/* acc + the products of the four u8 of each lane of u with the s8 of s: where there is AVX-VNNI, or
+ * AVX-512's, which is the same instruction in another encoding. */
+#ifdef __AVXVNNI__
+#define V16_DPBUSD _mm256_dpbusd_avx_epi32
+#elif defined(__AVX512VNNI__) && defined(__AVX512VL__)
+#define V16_DPBUSD _mm256_dpbusd_epi32
+#endif
+#ifdef V16_DPBUSD
+V16_INLINE vi vi_dot_u8s8(vi acc, vi u, vi s)
+{
+    return (vi){V16_DPBUSD(acc.a, u.a, s.a), V16_DPBUSD(acc.b, u.b, s.b)};
+}
+#endif
 
 /* Sixteen pairs of bf16: the first and the second of each pair, widened. */
 V16_INLINE vf vf_bf16_first(vi pairs)

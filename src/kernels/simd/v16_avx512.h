@@ -179,6 +179,14 @@ V16_INLINE void vi_store_s8(int8_t *p, vi x)
 {
     _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(x));
 }
+V16_INLINE vi vi_shuffle_quads(vi x, const int8_t order[16])
+{
+    return _mm512_shuffle_epi8(x, _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)order)));
+}
+V16_INLINE vi vi_dot_u8s8(vi acc, vi u, vi s)
+{
+    return _mm512_dpbusd_epi32(acc, u, s);
+}
 
 V16_INLINE vf vf_bf16_first(vi pairs)
 {
