@@ -134,7 +134,6 @@ static void poison_unseen(solver *s)
 /* Fills the last page with tokens that are none of ours, and goes on with a fork that ends before them. */
 static void fork_in_the_page(solver *s, int i)
 {
-    const problem_shape *shape = &s->p->shape;
     const int64_t length = mqa_sequence_length(s->seq[i]), page = s->cache->layout.page_tokens;
     const int64_t end = (length / page + 1) * page;
     float x[1024];
@@ -142,8 +141,8 @@ static void fork_in_the_page(solver *s, int i)
     mqa_sequence_destroy(&s->other[i]);
     s->other[i] = s->seq[i];
     CALL(s, mqa_sequence_extend(s->other[i], end - length, &err_));
-    CALL(s, mqa_sequence_write(s->other[i], LAYER, length, end - length, x, 0, (size_t)shape->d,
-                               shape->v_in_k ? NULL : x, 0, (size_t)shape->d_v, &err_));
+    CALL(s, mqa_sequence_write(s->other[i], LAYER, length, end - length, x, 0, 0,
+                               s->p->shape.v_in_k ? NULL : x, 0, 0, &err_));
     CALL(s, mqa_sequence_fork(s->other[i], end, &s->seq[i], &err_));
     CALL(s, mqa_sequence_truncate(s->seq[i], length, &err_));
 }
