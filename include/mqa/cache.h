@@ -68,14 +68,13 @@ typedef struct mqa_cache_config {
     int n_kv_heads;
     int head_dim_qk, head_dim_vo; /* 1 .. 1024 */
     mqa_kv_type k_type, v_type;
-    bool v_in_k;       /* V is the first head_dim_vo values of K, of K's format, and takes no room of its own:
-                          multi-head       latent attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434),
-                          576 and       512 */
-    int64_t window;    /* keys a query sees, self included; 0: all. Pages behind it are given back. */
-    int64_t max_pages; /* page ids in the arena: the address space, not yet memory */
-    size_t budget_bytes; /* never exceeded by pages in use; 0: max_pages decides */
-    const mqa_rope
-        *rope; /* turns K by its position when it is written; NULL: K comes turned. Outlives the cache */
+    /* V is the first head_dim_vo values of K, in K's format, and takes no room of its own: multi-head latent
+     * attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434), head dims 576 and 512. */
+    bool v_in_k;
+    int64_t window;       /* keys a query sees, self included; 0: all. Pages behind it are given back. */
+    int64_t max_pages;    /* page ids in the arena: the address space, not yet memory */
+    size_t budget_bytes;  /* never exceeded by pages in use; 0: max_pages decides */
+    const mqa_rope *rope; /* turns K by its position when it is written; NULL: K comes turned. Outlives us */
     int page_tokens; /* 64, 128 or 256; 0: 64. Larger: shorter block tables, more of the last page unused */
 } mqa_cache_config;
 
