@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "attention/plan.h"
+#include "attention/results.h"
 #include "base/status.h"
 #include "kernels/rope.h"
 
@@ -17,13 +18,6 @@ enum {
     S_STRIDE = MQA_SPAN + MQA_TILE /* no power of two: rows of s fall into different sets of a cache */
 };
 
-typedef struct query_row {
-    int64_t token; /* of the batch: the index into q, out and lse */
-    int64_t position;
-    int head;
-    int view; /* index into work.views */
-} query_row;
-
 /* A task at work: its unit, and what its rows are. */
 typedef struct work {
     const mqa_layer_run *layer;
@@ -33,7 +27,7 @@ typedef struct work {
     const mqa_unit *unit;
     const mqa_sequence *sequence; /* whose pages are read: a unit's items share them */
     int kv_head;
-    query_row rows[MQA_MAX_ROWS];
+    mqa_query_row rows[MQA_MAX_ROWS];
     mqa_view views[MQA_MAX_ROWS];
     int n_views;
 } work;
@@ -91,7 +85,7 @@ void mqa_scratch_make(const mqa_plan *plan, int rows, unsigned char *memory, mqa
 
 /* ---- rows ---- */
 
-static void place_block(const mqa_plan *plan, const mqa_block *block, query_row *rows, mqa_view *views,
+static void place_block(const mqa_plan *plan, const mqa_block *block, mqa_query_row *rows, mqa_view *views,
                         int *n_views)
 {
     const mqa_item *item = &plan->items[block->item];
@@ -99,10 +93,10 @@ static void place_block(const mqa_plan *plan, const mqa_block *block, query_row 
     int head = (int)(block->first_row % plan->group_size);
     for (int r = 0; r < block->rows; r++) {
         if ((r == 0 || head == 0) && views) views[(*n_views)++] = mqa_view_of_query(plan, item, query);
-        rows[r] = (query_row){.token = item->first_row + query,
-                              .position = item->first_position + query,
-                              .head = block->kv_head * plan->group_size + head,
-                              .view = views ? *n_views - 1 : 0};
+        rows[r] = (mqa_query_row){.token = item->first_row + query,
+                                  .position = item->first_position + query,
+                                  .head = block->kv_head * plan->group_size + head,
+                                  .view = views ? *n_views - 1 : 0};
         if (++head == plan->group_size) {
             head = 0;
             query++;
@@ -249,88 +243,19 @@ static void compute_span(work *w, int64_t index, mqa_row_states out)
                         out.o);
 }
 
-/* ---- results of a block ---- */
-
-typedef struct block_rows {
-    const mqa_layer_run *layer;
-    int n;
-    query_row rows[MQA_MAX_ROWS];
-} block_rows;
-
-static int64_t state_index(const mqa_layer_run *layer, const query_row *row)
-{
-    return row->token * layer->plan->options.n_heads + row->head;
-}
-
-/* One group's states go where the caller wants them. */
-static void emit_states(void *arg, int64_t group, mqa_row_states states)
-{
-    const block_rows *b = arg;
-    const mqa_plan *plan = b->layer->plan;
-    const mqa_states *to = b->layer->run->states;
-    const int d_v = plan->cache->config.head_dim_vo;
-    const int64_t first = (group - b->layer->first_group) * b->layer->n_tokens * plan->options.n_heads;
-    for (int r = 0; r < b->n; r++) {
-        const int64_t i = first + state_index(b->layer, &b->rows[r]);
-        const float *o = states.o + (size_t)r * (size_t)MQA_PAD(d_v);
-        to->m[i] = states.m[r];
-        to->l[i] = mqa_one_nan(states.l[r]);
-        for (int c = 0; c < d_v; c++) to->o[i * d_v + c] = mqa_one_nan(o[c]);
-    }
-}
-
-/* A sink is a token of score `sink` and value 0, after all others. */
-static void fold_sinks(const block_rows *b, mqa_row_states states, mqa_row_states free_buffer)
-{
-    const mqa_plan *plan = b->layer->plan;
-    const int d_v = plan->cache->config.head_dim_vo;
-    mqa_row_states_clear(free_buffer, b->n, d_v);
-    for (int r = 0; r < b->n; r++) {
-        free_buffer.m[r] = b->layer->run->sinks[b->rows[r].head];
-        free_buffer.l[r] = 1.0f;
-    }
-    mqa_row_states_fold(plan->kernels, b->n, d_v, states, free_buffer);
-}
-
-static void finish(const block_rows *b, mqa_fold *fold, float *lse)
-{
-    const mqa_run *run = b->layer->run;
-    const mqa_row_states states = mqa_fold_end(fold);
-    if (fold->emit) return;
-    if (run->sinks) fold_sinks(b, states, fold->open_group);
-    float *out[MQA_MAX_ROWS];
-    for (int r = 0; r < b->n; r++)
-        out[r] = run->out + (size_t)b->rows[r].token * run->out_stride_token +
-                 (size_t)b->rows[r].head * run->out_stride_head;
-    fold->kernels->finish(b->n, fold->d_v, states.m, states.l, states.o, out, run->lse ? lse : NULL);
-    for (int r = 0; run->lse && r < b->n; r++) run->lse[state_index(b->layer, &b->rows[r])] = lse[r];
-}
-
-static mqa_fold begin_fold(block_rows *b, const mqa_scratch *scratch)
-{
-    const mqa_plan *plan = b->layer->plan;
-    mqa_fold fold =
-        mqa_fold_begin(plan->kernels, b->n, plan->cache->config.head_dim_vo, scratch->group, scratch->total);
-    if (b->layer->run->states) {
-        fold.emit = emit_states;
-        fold.emit_arg = b;
-    }
-    return fold;
-}
-
 /* The unit is all that its one block has. */
 static void run_direct(work *w)
 {
-    block_rows b = {.layer = w->layer, .n = w->unit->rows};
+    mqa_block_rows b = {.layer = w->layer, .n = w->unit->rows};
     memcpy(b.rows, w->rows, (size_t)b.n * sizeof *b.rows);
     const mqa_spans *spans = mqa_unit_spans(w->plan, w->unit);
-    mqa_fold fold = begin_fold(&b, w->scratch);
+    mqa_fold fold = mqa_results_begin(&b, w->scratch);
     mqa_row_states states = w->scratch->span;
     for (int64_t i = w->unit->begin; i < w->unit->end; i++) {
         compute_span(w, i, states);
         mqa_fold_take(&fold, mqa_nth_span(spans, i), &states);
     }
-    finish(&b, &fold, w->scratch->lse);
+    mqa_results_finish(&b, &fold, w->scratch);
 }
 
 static void compute_run(work *w, const mqa_task *task)
@@ -357,9 +282,9 @@ static void fold_block(const mqa_layer_run *layer, const mqa_block *block, const
 {
     const mqa_plan *plan = layer->plan;
     const int d_v = plan->cache->config.head_dim_vo;
-    block_rows b = {.layer = layer, .n = block->rows};
+    mqa_block_rows b = {.layer = layer, .n = block->rows};
     place_block(plan, block, b.rows, NULL, NULL);
-    mqa_fold fold = begin_fold(&b, scratch);
+    mqa_fold fold = mqa_results_begin(&b, scratch);
     for (int u = 0; u < block->n_uses; u++) {
         const mqa_use *use = &plan->uses[block->first_use + u];
         const mqa_unit *unit = &plan->units[use->unit];
@@ -375,7 +300,7 @@ static void fold_block(const mqa_layer_run *layer, const mqa_block *block, const
             }
         }
     }
-    finish(&b, &fold, scratch->lse);
+    mqa_results_finish(&b, &fold, scratch);
 }
 
 /* ---- tasks ---- */
