@@ -76,7 +76,7 @@ MQA_API void mqa_plan_destroy(mqa_plan **plan);
  * arrays pointed to are not copied; they stay as they are until the batch's last run. */
 typedef struct mqa_plan_item {
     const mqa_sequence *sequence;
-    int64_t n_queries; /* 1 .. the sequence's length + q_ahead; consecutive positions, the last at length - 1
+    int64_t n_queries; /* 1 .. the sequence's tokens + q_ahead; consecutive positions, the last at length - 1
                           + q_ahead */
     int64_t q_ahead;   /* how far the queries stand beyond the tokens that this cache holds (a long sequence
                           split over machines); 0: they end with it */
