@@ -105,7 +105,7 @@ bool within_bounds(const problem *stored, row_id id, const oracle_row *right, bo
     const format_error *fv = format_error_of(s->v_in_k ? s->k_type : s->v_type, fast);
     if (beyond_f32(&r, right)) return true;
     if (right->n_seen == 0) {
-        for (int c = 0; c < s->d_v; c++)
+        for (int c = 0; c < s->d_v && out; c++)
             if (out[c] != 0) return snprintf(why, 256, "out is not 0, but nothing is seen"), false;
         if ((double)lse == right->lse || (stored->sinks && fabs((double)lse - right->lse) < 1e-6))
             return true;
@@ -124,7 +124,7 @@ bool within_bounds(const problem *stored, row_id id, const oracle_row *right, bo
     /* First order, until that says nothing. */
     const double grown = worst < 1 ? exp(2 * worst) : INFINITY;
     bool good = true;
-    for (int c = 0; c < s->d_v && good; c++) {
+    for (int c = 0; c < s->d_v && good && out; c++) {
         double bound = 0, squares = 0, magnitude = 0, codes = 0;
         for (int64_t t = 0; t < n; t++) {
             if (right->p[t] == 0) continue;

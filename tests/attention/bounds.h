@@ -20,7 +20,8 @@ typedef struct format_error {
 /* fast: by a recipe other than portable/1. */
 const format_error *format_error_of(mqa_kv_type type, bool fast);
 
-/* Whether out and lse are what row `id` of the stored problem may give; else says why (256 characters). */
+/* Whether out (NULL: that isn't asked) and lse are what row `id` of the stored problem may give; else says
+ * why (256 characters). */
 bool within_bounds(const problem *stored, row_id id, const oracle_row *right, bool fast, const float *out,
                    float lse, char *why);
 
