@@ -402,18 +402,23 @@ static void draw_route(test_case *c, int i, column which, uint64_t *rng)
     r->poison = pairs < 30000 && chance(rng, 40);
 }
 
-/* Fewer queries, then fewer tokens, until it is cheap enough. */
+static bool has_many_queries(const test_case *c, const case_sequence *s, int64_t most)
+{
+    return s->n > 0 && s->n_queries > 1 && (s->n < 64 || s->n * s->n_queries > most / 100 / (c->d + c->d_v));
+}
+
+/* Fewer queries, then fewer tokens, until it is cheap enough or there is nothing left to take. */
 static void fit(test_case *c, int64_t most)
 {
     tidy_case(c);
-    while (case_work(c) > most) {
+    for (int64_t work = 0; case_work(c) > most && case_work(c) != work;) {
+        work = case_work(c);
         bool queries = false;
-        for (int i = 0; i < c->n_sequences; i++)
-            if (c->of[i].n_queries > 1 && c->of[i].n * c->of[i].n_queries > most / 100 / (c->d + c->d_v)) {
-                c->of[i].n_queries -= c->of[i].n_queries / 4 + 1;
-                if (c->of[i].n_queries < 1) c->of[i].n_queries = 1;
-                queries = true;
-            }
+        for (int i = 0; i < c->n_sequences; i++) {
+            if (!has_many_queries(c, &c->of[i], most)) continue;
+            c->of[i].n_queries -= (c->of[i].n_queries + 3) / 4;
+            queries = true;
+        }
         for (int i = 0; i < c->n_sequences && !queries; i++) c->of[i].n -= c->of[i].n / 4;
         tidy_case(c);
     }
