@@ -323,6 +323,11 @@ static void draw_sequences(test_case *c, column which, uint64_t *rng)
             if (which == COLUMN_CASCADE && chance(rng, 60)) s->n += longest / 2;
             if (chance(rng, 15)) s->n = longest;
             s->shared = chance(rng, 30) ? longest : random_between(rng, 0, longest);
+            if (which == COLUMN_CASCADE && chance(rng, 30)) { /* all of another, and more */
+                s->n = longest + random_between(rng, 1, 700);
+                s->shared = longest;
+                s->n_queries = c->of[s->parent].n_queries = 1;
+            }
             /* Most of a span, but not all of it. */
             if (longest >= 512 && chance(rng, 25))
                 s->shared = 512 * random_between(rng, 1, longest / 512) - random_between(rng, 0, 70);

@@ -187,8 +187,31 @@ static void capped_overflow(void **state)
         }
 }
 
-/* ---- trees
- * -------------------------------------------------------------------------------------------------- */
+/* ---- one sequence that is all of another's beginning ---- */
+
+/* The shared unit is all that the shorter one has, and not all that the longer one has. */
+static void whole_prefix(void **state)
+{
+    (void)state;
+    problem_shape s = small;
+    s.n_sequences = 2;
+    s.of[0] = (sequence_shape){.n = 512, .n_queries = 1};
+    s.of[1] = (sequence_shape){.n = 600, .n_queries = 1, .shared = 512};
+    uint64_t rng = 7;
+    problem p = make_problem(&s, &rng);
+    answer alone = solve(&p, &(route){.threads = 1, .chunk = 100000});
+    for (int reversed = 0; reversed < 2; reversed++) {
+        const route way = {
+            .threads = 2, .chunk = 100000, .together = 1, .share = 1, .cut_all = 1, .reversed = reversed};
+        answer a = solve(&p, &way);
+        row_id row;
+        assert_true(same_bits(&p, &alone, &a, &row));
+        free_answer(&p, &a);
+    }
+    free_answer(&p, &alone), free_problem(&p);
+}
+
+/* ---- trees ---- */
 
 /* A tree without branches is a causal mask, to the bit. Of one with them, the rows on a path give what the
  * path gives alone, nearly: their tokens lie elsewhere. */
@@ -232,8 +255,7 @@ static void tree_of_drafts(void **state)
     free_problem(&p);
 }
 
-/* ---- what is refused
- * ------------------------------------------------------------------------------------------ */
+/* ---- what is refused ---- */
 
 typedef struct bench {
     mqa_context *ctx;
@@ -412,6 +434,7 @@ int main(void)
         cmocka_unit_test(unseen_overflow),
         cmocka_unit_test(overflowing_biases),
         cmocka_unit_test(capped_overflow),
+        cmocka_unit_test(whole_prefix),
         cmocka_unit_test(tree_of_drafts),
         cmocka_unit_test_setup_teardown(hostile_masks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(far_positions, set_up, tear_down),
