@@ -65,7 +65,15 @@ typedef struct mqa_plan_options {
                              outlive the plan */
 } mqa_plan_options;
 
-MQA_API mqa_plan_options mqa_plan_options_default(void);
+/* Sets the first struct_size bytes, the caller's sizeof, to the defaults. For other languages; C has the next
+ * one. */
+MQA_API void mqa_plan_options_init(mqa_plan_options *out, size_t struct_size);
+static inline mqa_plan_options mqa_plan_options_default(void)
+{
+    mqa_plan_options out;
+    mqa_plan_options_init(&out, sizeof out);
+    return out;
+}
 
 /* A plan is empty until mqa_plan_batch. Options are copied. */
 MQA_API mqa_status mqa_plan_create(mqa_cache *cache, const mqa_plan_options *options, mqa_plan **out,
@@ -91,6 +99,7 @@ typedef struct mqa_plan_item {
     const uint8_t *bits; /* [n_queries][bits_stride] bytes; NULL: none */
     size_t bits_stride;  /* bytes from row to row: 8 * bits_stride tokens are covered */
     int64_t bits_first;
+    int64_t reserved[4]; /* for what later versions add: zeroes, else MQA_ERR_UNSUPPORTED */
 } mqa_plan_item;
 
 /* Describes a batch. Sequences must be of the plan's cache and already extended over the queries; one may

@@ -73,7 +73,15 @@ typedef struct mqa_context_options {
                                              n_threads must be given */
 } mqa_context_options;
 
-MQA_API mqa_context_options mqa_context_options_default(void);
+/* Sets the first struct_size bytes, the caller's sizeof, to the defaults. For other languages; C has the next
+ * one. */
+MQA_API void mqa_context_options_init(mqa_context_options *out, size_t struct_size);
+static inline mqa_context_options mqa_context_options_default(void)
+{
+    mqa_context_options out;
+    mqa_context_options_init(&out, sizeof out);
+    return out;
+}
 
 /* options NULL: the defaults. MQA_ERR_UNSUPPORTED if this CPU or build lacks options->isa.
  * A context serves one thread at a time; different contexts are independent. */

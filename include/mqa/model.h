@@ -53,7 +53,13 @@ typedef struct mqa_session_options {
     size_t kv_budget_bytes; /* for all sequences and layers; 0: what context and max_sequences need */
 } mqa_session_options;
 
-MQA_API mqa_session_options mqa_session_options_default(void); /* bf16 K and V */
+MQA_API void mqa_session_options_init(mqa_session_options *out, size_t struct_size);
+static inline mqa_session_options mqa_session_options_default(void)
+{
+    mqa_session_options out;
+    mqa_session_options_init(&out, sizeof out);
+    return out;
+} /* bf16 K and V */
 
 /* Takes the memory of the activations now, that of the KV pages as they come into use. */
 MQA_API mqa_status mqa_session_create(mqa_model *model, const mqa_session_options *options, mqa_session **out,

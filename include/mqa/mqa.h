@@ -8,7 +8,8 @@
  *                                  partial states and their merge                   mqa/attention.h
  *                                  rotary embedding                                 mqa/rope.h
  *
- * All start from a context (mqa/context.h), and all return an mqa_status (mqa/status.h).
+ * All start from a context (mqa/context.h), and all return an mqa_status (mqa/status.h). How the interface
+ * grows is in mqa/version.h.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -20,5 +21,6 @@
 #include "mqa/context.h"
 #include "mqa/rope.h"
 #include "mqa/status.h"
+#include "mqa/version.h"
 
 #endif

@@ -62,7 +62,15 @@ typedef struct mqa_rope_config {
 /* Read-only after its creation: any number of threads may use one. */
 typedef struct mqa_rope mqa_rope;
 
-MQA_API mqa_rope_config mqa_rope_config_default(void);
+/* Sets the first struct_size bytes, the caller's sizeof, to the defaults. For other languages; C has the next
+ * one. */
+MQA_API void mqa_rope_config_init(mqa_rope_config *out, size_t struct_size);
+static inline mqa_rope_config mqa_rope_config_default(void)
+{
+    mqa_rope_config out;
+    mqa_rope_config_init(&out, sizeof out);
+    return out;
+}
 /* config is copied. MQA_ERR_INVALID_ARGUMENT names the field that is out of range. */
 MQA_API mqa_status mqa_rope_create(mqa_context *ctx, const mqa_rope_config *config, mqa_rope **out,
                                    mqa_error *err);

@@ -9,21 +9,19 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "base/take_struct.h"
 #include "kernels/rope.h"
 
 enum { MAX_HEADS = 1 << 20 }; /* rows of any batch are counted in 64 bits */
 
-mqa_plan_options mqa_plan_options_default(void)
+void mqa_plan_options_init(mqa_plan_options *out, size_t struct_size)
 {
-    return (mqa_plan_options){.struct_size = sizeof(mqa_plan_options), .window_left = -1};
+    const mqa_plan_options defaults = {.window_left = -1};
+    mqa_give_struct(&defaults, sizeof defaults, out, struct_size);
 }
 
 static mqa_status check_options(const mqa_cache *cache, const mqa_plan_options *o, mqa_error *err)
 {
-    if (o->struct_size != sizeof *o)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                        "mqa_plan_options.struct_size is %zu, not %zu: begin with mqa_plan_options_default()",
-                        o->struct_size, sizeof *o);
     if (o->n_heads < 1 || o->n_heads > MAX_HEADS || o->n_heads % cache->config.n_kv_heads != 0)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "n_heads is %d: give a multiple of n_kv_heads, %d, up to %d", o->n_heads,
@@ -62,17 +60,19 @@ static mqa_rules rules_of(const mqa_cache *cache, const mqa_plan_options *o)
 
 mqa_status mqa_plan_create(mqa_cache *cache, const mqa_plan_options *options, mqa_plan **out, mqa_error *err)
 {
-    if (!cache || !options || !out)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_plan_create: cache, options or out is NULL");
+    if (!cache || !out)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_plan_create: cache or out is NULL");
     *out = NULL;
-    MQA_TRY(check_options(cache, options, err));
+    mqa_plan_options own;
+    MQA_TRY(MQA_TAKE(mqa_plan_options, options, &own, err));
+    MQA_TRY(check_options(cache, &own, err));
     mqa_plan *plan = mqa_alloc(cache->ctx->allocator, sizeof *plan);
     if (!plan) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a plan");
     plan->cache = cache;
-    plan->options = *options;
-    plan->rules = rules_of(cache, options);
+    plan->options = own;
+    plan->rules = rules_of(cache, &own);
     plan->kernels = mqa_context_attention(cache->ctx);
-    plan->group_size = options->n_heads / cache->config.n_kv_heads;
+    plan->group_size = own.n_heads / cache->config.n_kv_heads;
     plan->block_rows = MQA_MAX_ROWS;
     plan->tasks_per_thread = 3;
     plan->least_cost = 4000;
@@ -177,6 +177,10 @@ static mqa_status check_item(const mqa_plan *plan, int i, const mqa_plan_item *i
     if (plan->options.rope && seq->length + item->q_ahead > MQA_ROPE_MAX_POSITION)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "item %d: queries beyond position 2^40, the last that rope turns", i);
+    for (int r = 0; r < 4; r++)
+        if (item->reserved[r] != 0)
+            return mqa_fail(err, MQA_ERR_UNSUPPORTED, "item %d: reserved[%d] is not 0: set all of them to 0",
+                            i, r);
     return check_masks(i, item, err);
 }
 

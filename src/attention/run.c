@@ -9,6 +9,7 @@
 #include "attention/plan.h"
 #include "attention/results.h"
 #include "base/status.h"
+#include "base/take_struct.h"
 #include "kernels/rope.h"
 
 enum {
@@ -379,11 +380,6 @@ static mqa_status check_distances(const mqa_plan *plan, mqa_error *err)
 
 static mqa_status check_run(const mqa_plan *plan, const mqa_run *run, mqa_error *err)
 {
-    if (!plan || !run) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_plan_run: plan or run is NULL");
-    if (run->struct_size != sizeof *run)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                        "mqa_run.struct_size is %zu: set it to sizeof(mqa_run), %zu", run->struct_size,
-                        sizeof *run);
     if (!run->q || (!run->states && !run->out))
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "mqa_plan_run: q is NULL, or neither out nor states is given");
@@ -419,13 +415,16 @@ static void clear_states(const mqa_layer_run *layer)
 
 mqa_status mqa_plan_run(mqa_plan *plan, const mqa_run *run, mqa_error *err)
 {
-    MQA_TRY(check_run(plan, run, err));
+    if (!plan) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_plan_run: plan is NULL");
+    mqa_run own;
+    MQA_TRY(MQA_TAKE(mqa_run, run, &own, err));
+    MQA_TRY(check_run(plan, &own, err));
     const mqa_item *last = &plan->items[plan->n_items - 1];
     mqa_layer_run layer = {.plan = plan,
-                           .run = run,
+                           .run = &own,
                            .n_tokens = last->first_row + last->n_queries,
                            .first_group = mqa_plan_first_group(plan)};
-    if (run->states) clear_states(&layer);
+    if (own.states) clear_states(&layer);
     mqa_pool_run(plan->cache->ctx->pool, mqa_attention_task, &layer, plan->n_tasks);
     return atomic_load_explicit(&layer.bad_query, memory_order_relaxed) ? name_bad_query(&layer, err)
                                                                         : MQA_OK;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "mqa/version.h"
 
 static const struct {
     const char *name, *message;
@@ -26,6 +27,14 @@ static const struct {
     [MQA_ERR_NOT_FOUND] = {"MQA_ERR_NOT_FOUND", "not found"},
     [MQA_ERR_INTERNAL] = {"MQA_ERR_INTERNAL", "a bug in mqa: please report it"},
 };
+
+#define TEXT_OF(x) #x
+#define TEXT(x)    TEXT_OF(x)
+
+const char *mqa_version(void)
+{
+    return TEXT(MQA_VERSION_MAJOR) "." TEXT(MQA_VERSION_MINOR) "." TEXT(MQA_VERSION_PATCH);
+}
 
 static int known(mqa_status status)
 {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "mqa/version.h"
 
 static const struct {
     const char *name, *summary;
@@ -25,7 +26,7 @@ enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 static int print_help(void)
 {
     printf("mqa %s: language models over multi-query attention\n\nUsage: mqa COMMAND [OPTION...]\n\n",
-           MQA_VERSION);
+           mqa_version());
     for (int i = 0; i < N_COMMANDS; i++) printf("  %-12s %s\n", commands[i].name, commands[i].summary);
     printf("\n'mqa help COMMAND' lists a command's options, mqa(1) has the details.\n"
            "MQA_ISA=reference|avx2|avx512|amx|amx-c|neon in the environment forces an instruction set.\n"
@@ -81,7 +82,7 @@ static int command_line(int argc, char **argv)
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return print_help();
     if (strcmp(word, "help") == 0) return help(argc - 2, argv + 2);
     if (strcmp(word, "--version") == 0) {
-        printf("mqa %s\n", MQA_VERSION);
+        printf("mqa %s\n", mqa_version());
         return CLI_DONE;
     }
     if (word[0] == '-')

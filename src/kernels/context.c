@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "base/take_struct.h"
 
 static const char *const isa_names[] = {
     [MQA_ISA_AUTO] = "auto", [MQA_ISA_REFERENCE] = "reference",
@@ -41,18 +42,14 @@ mqa_status mqa_isa_parse(const char *name, mqa_isa *out, mqa_error *err)
                     name ? name : "(null)");
 }
 
-mqa_context_options mqa_context_options_default(void)
+void mqa_context_options_init(mqa_context_options *out, size_t struct_size)
 {
-    return (mqa_context_options){.struct_size = sizeof(mqa_context_options)};
+    const mqa_context_options defaults = {.isa = MQA_ISA_AUTO, .numerics = MQA_NUMERICS_FAST};
+    mqa_give_struct(&defaults, sizeof defaults, out, struct_size);
 }
 
 static mqa_status check_options(const mqa_context_options *o, mqa_error *err)
 {
-    if (o->struct_size != sizeof *o)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                        "mqa_context_options.struct_size is %zu, not %zu: begin with "
-                        "mqa_context_options_default()",
-                        o->struct_size, sizeof *o);
     if (o->numerics != MQA_NUMERICS_FAST && o->numerics != MQA_NUMERICS_PORTABLE)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "numerics is %d: give MQA_NUMERICS_FAST or _PORTABLE",
                         (int)o->numerics);
@@ -70,7 +67,8 @@ mqa_status mqa_context_create(const mqa_context_options *options, mqa_context **
 {
     if (!out) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_context_create: out is NULL");
     *out = NULL;
-    const mqa_context_options o = options ? *options : mqa_context_options_default();
+    mqa_context_options o = mqa_context_options_default();
+    if (options) MQA_TRY(MQA_TAKE(mqa_context_options, options, &o, err));
     MQA_TRY(check_options(&o, err));
     const mqa_kernels *kernels = mqa_kernels_get(o.isa);
     if (!kernels)

@@ -9,6 +9,7 @@
 
 #include "base/fpenv.h"
 #include "base/status.h"
+#include "base/take_struct.h"
 #include "kernels/context.h"
 
 #define TWO_PI 0x1.921fb54442d18p+2
@@ -16,16 +17,16 @@
 static const double MAX_FREQUENCY = 1024; /* times the largest position: 2^50, the reach of mqa_sincos64 */
 static const double MAX_ATTENTION_FACTOR = 1e6; /* cosines stay far from f32's end */
 
-mqa_rope_config mqa_rope_config_default(void)
+void mqa_rope_config_init(mqa_rope_config *out, size_t struct_size)
 {
-    return (mqa_rope_config){.struct_size = sizeof(mqa_rope_config),
-                             .base = 10000,
-                             .factor = 1,
-                             .low_freq_factor = 1,
-                             .high_freq_factor = 4,
-                             .beta_fast = 32,
-                             .beta_slow = 1,
-                             .truncate = 1};
+    const mqa_rope_config defaults = {.base = 10000,
+                                      .factor = 1,
+                                      .low_freq_factor = 1,
+                                      .high_freq_factor = 4,
+                                      .beta_fast = 32,
+                                      .beta_slow = 1,
+                                      .truncate = 1};
+    mqa_give_struct(&defaults, sizeof defaults, out, struct_size);
 }
 
 /* ---- what is valid ---- */
@@ -76,10 +77,6 @@ static mqa_status check_scaling(const mqa_rope_config *c, mqa_error *err)
 
 static mqa_status check_config(const mqa_rope_config *c, mqa_error *err)
 {
-    if (c->struct_size != sizeof *c)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                        "mqa_rope_config.struct_size is %zu, not %zu: begin with mqa_rope_config_default()",
-                        c->struct_size, sizeof *c);
     MQA_TRY(check_dims(c, err));
     if (c->style != MQA_ROPE_NEOX && c->style != MQA_ROPE_ADJACENT)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "rope: style is %d: not one of mqa_rope_style",
@@ -197,16 +194,17 @@ mqa_status mqa_rope_create(mqa_context *ctx, const mqa_rope_config *config, mqa_
 {
     if (!out) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_rope_create: out is NULL");
     *out = NULL;
-    if (!ctx || !config)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_rope_create: ctx or config is NULL");
-    MQA_TRY(check_config(config, err));
-    mqa_rope *rope = mqa_alloc(ctx->allocator, rope_bytes(config->n_dims));
+    if (!ctx) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_rope_create: ctx is NULL");
+    mqa_rope_config own;
+    MQA_TRY(MQA_TAKE(mqa_rope_config, config, &own, err));
+    MQA_TRY(check_config(&own, err));
+    mqa_rope *rope = mqa_alloc(ctx->allocator, rope_bytes(own.n_dims));
     if (!rope) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a rope");
     rope->ctx = ctx;
-    rope->n_dims = config->n_dims;
-    rope->first_dim = config->first_dim;
-    rope->style = config->style;
-    const mqa_status status = fill(rope, config, err);
+    rope->n_dims = own.n_dims;
+    rope->first_dim = own.first_dim;
+    rope->style = own.style;
+    const mqa_status status = fill(rope, &own, err);
     if (status != MQA_OK)
         mqa_rope_destroy(&rope);
     else

@@ -26,18 +26,19 @@ mqa_status mqa_cache_create(mqa_context *ctx, const mqa_cache_config *config, mq
 {
     if (!ctx || !out) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_cache_create: ctx or out is NULL");
     *out = NULL;
+    mqa_cache_config own;
     mqa_cache_layout layout;
     int64_t limit = 0;
-    MQA_TRY(mqa_cache_layout_make(config, &layout, err));
-    MQA_TRY(page_limit(config, layout.page_bytes, &limit, err));
+    MQA_TRY(mqa_cache_layout_make(config, &own, &layout, err));
+    MQA_TRY(page_limit(&own, layout.page_bytes, &limit, err));
 
     mqa_cache *cache = mqa_alloc(ctx->allocator, sizeof *cache);
     if (!cache) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a cache");
     cache->ctx = ctx;
-    cache->config = *config;
+    cache->config = own;
     cache->layout = layout;
-    mqa_status status = mqa_arena_create(&cache->arena, ctx->allocator, config->n_layers, layout.slice_bytes,
-                                         config->max_pages, limit, err);
+    mqa_status status = mqa_arena_create(&cache->arena, ctx->allocator, own.n_layers, layout.slice_bytes,
+                                         own.max_pages, limit, err);
     if (status != MQA_OK) {
         mqa_release(ctx->allocator, cache, sizeof *cache);
         return status;

@@ -55,7 +55,8 @@ struct mqa_sequence {
 };
 
 /* Checks the shape and works out the layout; max_pages and budget_bytes are not looked at. */
-mqa_status mqa_cache_layout_make(const mqa_cache_config *config, mqa_cache_layout *out, mqa_error *err);
+mqa_status mqa_cache_layout_make(const mqa_cache_config *given, mqa_cache_config *config,
+                                 mqa_cache_layout *out, mqa_error *err);
 
 /* Pages wholly behind the window of the token at position: they hold nothing that it or a later one sees. */
 static inline int64_t mqa_window_dead_pages(int64_t window, int64_t position, int page_tokens)

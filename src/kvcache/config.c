@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "base/take_struct.h"
 #include "kernels/rope.h"
 #include "kvcache/cache.h"
 
@@ -43,13 +44,10 @@ static mqa_status check_range(const char *name, int value, int max, mqa_error *e
     return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "cache: %s is %d: give 1 to %d", name, value, max);
 }
 
-mqa_status mqa_cache_layout_make(const mqa_cache_config *config, mqa_cache_layout *out, mqa_error *err)
+mqa_status mqa_cache_layout_make(const mqa_cache_config *given, mqa_cache_config *config,
+                                 mqa_cache_layout *out, mqa_error *err)
 {
-    if (!config) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "cache: config is NULL");
-    if (config->struct_size != sizeof *config)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                        "mqa_cache_config.struct_size is %zu: set it to sizeof(mqa_cache_config), %zu",
-                        config->struct_size, sizeof *config);
+    MQA_TRY(MQA_TAKE(mqa_cache_config, given, config, err));
     MQA_TRY(check_range("n_layers", config->n_layers, MAX_LAYERS, err));
     MQA_TRY(check_range("n_kv_heads", config->n_kv_heads, MAX_KV_HEADS, err));
     MQA_TRY(check_range("head_dim_qk", config->head_dim_qk, MQA_MAX_HEAD_DIM, err));
@@ -87,17 +85,19 @@ mqa_status mqa_cache_layout_make(const mqa_cache_config *config, mqa_cache_layou
 
 size_t mqa_cache_page_bytes(const mqa_cache_config *config)
 {
+    mqa_cache_config own;
     mqa_cache_layout layout = {0};
-    return mqa_cache_layout_make(config, &layout, NULL) == MQA_OK ? layout.page_bytes : 0;
+    return mqa_cache_layout_make(config, &own, &layout, NULL) == MQA_OK ? layout.page_bytes : 0;
 }
 
 size_t mqa_kv_bytes(const mqa_cache_config *config, int64_t n_tokens, int64_t chunk)
 {
+    mqa_cache_config own;
     mqa_cache_layout layout = {0};
-    if (mqa_cache_layout_make(config, &layout, NULL) != MQA_OK || n_tokens < 1 || chunk < 1) return 0;
+    if (mqa_cache_layout_make(config, &own, &layout, NULL) != MQA_OK || n_tokens < 1 || chunk < 1) return 0;
     const int64_t last_chunk = (n_tokens - 1) / chunk * chunk; /* where the last extend began */
     const int64_t pages = mqa_pages_for(n_tokens, layout.page_tokens) -
-                          mqa_window_dead_pages(config->window, last_chunk, layout.page_tokens);
+                          mqa_window_dead_pages(own.window, last_chunk, layout.page_tokens);
     size_t bytes;
     return mqa_mul((size_t)pages, layout.page_bytes, &bytes) ? bytes : SIZE_MAX;
 }

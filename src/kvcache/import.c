@@ -6,6 +6,7 @@
 
 #include "base/fpenv.h"
 #include "base/status.h"
+#include "base/take_struct.h"
 #include "kvcache/rows.h"
 
 /* K or V of a host: rows within a page, and the step to the next page in bytes. */
@@ -41,9 +42,6 @@ static mqa_status make_array(const mqa_paged_source *source, const char *what, c
 
 static mqa_status check_source(const mqa_paged_source *s, bool v_in_k, mqa_error *err)
 {
-    if (!s || s->struct_size != sizeof *s)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                        "mqa_paged_source.struct_size: set it to sizeof(mqa_paged_source), %zu", sizeof *s);
     if ((unsigned)s->type > MQA_SOURCE_F16 || (unsigned)s->layout > MQA_SOURCE_HND)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "write_paged: type %d, layout %d: not of mqa_source_type, mqa_source_layout",
@@ -112,6 +110,9 @@ mqa_status mqa_sequence_write_paged(mqa_sequence *seq, int layer, int64_t positi
                                     const mqa_paged_source *source, mqa_error *err)
 {
     MQA_TRY(mqa_rows_check_writable(seq, layer, position, n_tokens, err));
+    mqa_paged_source own;
+    MQA_TRY(MQA_TAKE(mqa_paged_source, source, &own, err));
+    source = &own;
     MQA_TRY(check_source(source, seq->cache->config.v_in_k, err));
     MQA_TRY(check_blocks(source, n_tokens, err));
     const mqa_cache_config *config = &seq->cache->config;

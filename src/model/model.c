@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/take_struct.h"
 #include "model/weights.h"
 
 static const mqa_arch *const archs[] = {&mqa_arch_gemma3, &mqa_arch_llama};
@@ -93,17 +94,15 @@ mqa_status mqa_model_load(mqa_context *ctx, const char *path, const mqa_model_op
     if (!ctx || !path || !out)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_model_load: ctx, path or out is NULL");
     *out = NULL;
-    if (options && options->struct_size != sizeof *options)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                        "mqa_model_options.struct_size is %zu: set it to sizeof(mqa_model_options), %zu",
-                        options->struct_size, sizeof *options);
+    mqa_model_options own = {0};
+    if (options) MQA_TRY(MQA_TAKE(mqa_model_options, options, &own, err));
     mqa_gguf *gguf;
     MQA_TRY(mqa_gguf_open(path, &gguf, err));
     mqa_model *model = mqa_alloc(ctx->allocator, sizeof *model);
     mqa_status status;
     if (model) {
         model->ctx = ctx;
-        status = load(model, gguf, options, err);
+        status = load(model, gguf, &own, err);
     } else {
         status = mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a model");
     }

@@ -7,25 +7,23 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/take_struct.h"
 #include "kvcache/cache.h"
 
 enum { DEFAULT_CHUNK = 512, MAX_CHUNK = 65536, MAX_SEQUENCES = 65536 };
 static const int64_t MAX_CONTEXT = (int64_t)1 << 40;
 
-mqa_session_options mqa_session_options_default(void)
+void mqa_session_options_init(mqa_session_options *out, size_t struct_size)
 {
-    return (mqa_session_options){
-        .struct_size = sizeof(mqa_session_options), .k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16};
+    const mqa_session_options defaults = {.k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16};
+    mqa_give_struct(&defaults, sizeof defaults, out, struct_size);
 }
 
 static mqa_status settle_options(const mqa_model *model, const mqa_session_options *options,
                                  mqa_session_options *out, mqa_error *err)
 {
-    *out = options ? *options : mqa_session_options_default();
-    if (out->struct_size != sizeof *out)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                        "mqa_session_options.struct_size is %zu: begin with mqa_session_options_default()",
-                        out->struct_size);
+    *out = mqa_session_options_default();
+    if (options) MQA_TRY(MQA_TAKE(mqa_session_options, options, out, err));
     if (out->context == 0) out->context = model->hp.context_length;
     if (out->max_sequences == 0) out->max_sequences = 1;
     if (out->chunk == 0) out->chunk = DEFAULT_CHUNK;
@@ -71,7 +69,7 @@ static mqa_status create_kind(mqa_session *s, mqa_layer_kind which, mqa_error *e
                                       .v_type = s->options.v_type,
                                       .window = which == MQA_LAYER_WINDOW ? hp->window : 0};
     mqa_cache_layout layout;
-    MQA_TRY(mqa_cache_layout_make(&kind->config, &layout, err));
+    MQA_TRY(mqa_cache_layout_make(&kind->config, &kind->config, &layout, err));
     kind->page_bytes = layout.page_bytes;
     kind->page_tokens = layout.page_tokens;
     kind->config.max_pages = max_pages(s, kind);

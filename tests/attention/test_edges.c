@@ -336,6 +336,8 @@ static void hostile_masks(void **state)
         REFUSED(mqa_plan_batch(b->plan, &bad[i], 1, NULL));
         REFUSED(mqa_plan_run(b->plan, &b->run, NULL)); /* no batch is left */
     }
+    const mqa_plan_item newer = {.sequence = b->seq, .n_queries = 2, .reserved = {0, 0, 0, 1}};
+    assert_int_equal(mqa_plan_batch(b->plan, &newer, 1, NULL), MQA_ERR_UNSUPPORTED);
     const mqa_plan_item several[] = {good, bad[0]};
     REFUSED(mqa_plan_batch(b->plan, several, 2, NULL));
 }

@@ -19,6 +19,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/take_struct.h"
+#include "mqa/version.h"
 
 static void status_names(void **state)
 {
@@ -52,6 +54,70 @@ static void fail_makes_one_line(void **state)
     mqa_fail(&err, MQA_ERR_IO, "%s", big);
     assert_int_equal(strlen(err.message), sizeof err.message - 1);
     assert_int_equal(err.message[sizeof err.message - 2], '?');
+}
+
+/* What a program built with other headers passes: three versions of one struct. */
+typedef struct options_1 {
+    size_t struct_size;
+    int64_t a;
+} options_1;
+typedef struct options_2 {
+    size_t struct_size;
+    int64_t a, b;
+} options_2;
+typedef struct options_3 {
+    size_t struct_size;
+    int64_t a, b, c;
+} options_3;
+
+static mqa_status take_2(const void *given, options_2 *own, mqa_error *err)
+{
+    return mqa_take_struct("options", given, own, sizeof *own, sizeof(options_1), err);
+}
+
+static void structs_grow(void **state)
+{
+    (void)state;
+    mqa_error err;
+    options_2 own = {.b = 99};
+    assert_int_equal(take_2(&(options_1){sizeof(options_1), 5}, &own, &err), MQA_OK);
+    assert_int_equal(own.struct_size, sizeof own);
+    assert_int_equal(own.a, 5);
+    assert_int_equal(own.b, 0); /* not what lay there */
+    assert_int_equal(take_2(&(options_2){sizeof(options_2), 5, 6}, &own, &err), MQA_OK);
+    assert_int_equal(own.b, 6);
+    assert_int_equal(take_2(&(options_3){sizeof(options_3), 7, 8, 0}, &own, &err), MQA_OK);
+    assert_int_equal(own.struct_size, sizeof own);
+    assert_int_equal(own.a + own.b, 15);
+    own.b = 99;
+    assert_int_equal(take_2(&(options_3){sizeof(options_3), 7, 8, 1}, &own, &err), MQA_ERR_UNSUPPORTED);
+    assert_int_equal(own.b, 99);
+    assert_non_null(strstr(err.message, "byte 24"));
+    assert_int_equal(take_2(NULL, &own, &err), MQA_ERR_INVALID_ARGUMENT);
+    static const size_t never[] = {0, 3, sizeof(options_1) - 1, SIZE_MAX};
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(take_2(&(options_2){.struct_size = never[i]}, &own, &err), MQA_ERR_INVALID_ARGUMENT);
+
+    const options_2 defaults = {.a = 1, .b = 2};
+    options_1 old = {0};
+    mqa_give_struct(&defaults, sizeof defaults, &old, sizeof old); /* a write beyond it: the sanitizer's */
+    assert_int_equal(old.struct_size, sizeof old);
+    assert_int_equal(old.a, 1);
+    options_3 new = {.c = 99};
+    mqa_give_struct(&defaults, sizeof defaults, &new, sizeof new);
+    assert_int_equal(new.struct_size, sizeof new);
+    assert_int_equal(new.b, 2);
+    assert_int_equal(new.c, 0);
+    mqa_give_struct(&defaults, sizeof defaults, NULL, sizeof new);
+    mqa_give_struct(&defaults, sizeof defaults, &new, 4);
+}
+
+static void version(void **state)
+{
+    (void)state;
+    char text[40];
+    snprintf(text, sizeof text, "%d.%d.%d", MQA_VERSION_MAJOR, MQA_VERSION_MINOR, MQA_VERSION_PATCH);
+    assert_string_equal(mqa_version(), text);
 }
 
 typedef struct counts {
@@ -203,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(status_names), cmocka_unit_test(fail_makes_one_line),
+        cmocka_unit_test(structs_grow), cmocka_unit_test(version),
         cmocka_unit_test(memory),       cmocka_unit_test(files),
         cmocka_unit_test(cursor),       cmocka_unit_test(logging),
     };

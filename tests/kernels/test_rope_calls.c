@@ -97,7 +97,7 @@ static void hostile_shapes_are_refused_by_name(void **state)
     double factors[DIMS / 2];
     for (int i = 0; i < DIMS / 2; i++) factors[i] = 1;
     REFUSE(small_config(), "struct_size", c.struct_size = 0);
-    REFUSE(small_config(), "struct_size", c.struct_size += 8);
+    REFUSE(small_config(), "struct_size", c.struct_size -= 8);
     REFUSE(mqa_rope_config_default(), "n_dims is 0");
     REFUSE(small_config(), "n_dims is 7", c.n_dims = 7);
     REFUSE(small_config(), "n_dims is -2", c.n_dims = -2);
