@@ -5,6 +5,7 @@
 #include "attention/plan.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -95,6 +96,17 @@ mqa_status mqa_plan_reserve(const mqa_plan *plan, mqa_plan_array *array, int64_t
     return MQA_OK;
 }
 
+mqa_status mqa_plan_array_of(const mqa_plan *plan, mqa_plan_array *array, int64_t n, size_t size,
+                             const char *what, void *pointer, mqa_error *err)
+{
+    if (n > INT_MAX)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "a batch of %" PRId64 " %s: cut it into several", n,
+                        what);
+    MQA_TRY(mqa_plan_reserve(plan, array, n, size, what, err));
+    memcpy(pointer, &array->data, sizeof array->data);
+    return MQA_OK;
+}
+
 void mqa_plan_release(const mqa_plan *plan, mqa_plan_array *array)
 {
     mqa_release(plan->cache->ctx->allocator, array->data, array->bytes);
@@ -105,9 +117,9 @@ void mqa_plan_destroy(mqa_plan **plan_)
 {
     if (!plan_ || !*plan_) return;
     mqa_plan *plan = *plan_;
-    mqa_plan_array *arrays[] = {&plan->item_memory,    &plan->block_memory, &plan->unit_memory,
-                                &plan->part_memory,    &plan->use_memory,   &plan->task_memory,
-                                &plan->cascade_memory, &plan->own_workspace};
+    mqa_plan_array *arrays[] = {&plan->item_memory, &plan->block_memory,   &plan->unit_memory,
+                                &plan->part_memory, &plan->use_memory,     &plan->run_memory,
+                                &plan->task_memory, &plan->cascade_memory, &plan->own_workspace};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) mqa_plan_release(plan, arrays[i]);
     mqa_release(plan->cache->ctx->allocator, plan, sizeof *plan);
     *plan_ = NULL;

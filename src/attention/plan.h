@@ -3,8 +3,8 @@
  *   item    one sequence's queries in the batch
  *   block   up to MQA_MAX_ROWS rows (queries first, then the heads of the group) of one item and KV head
  *   unit    rows that see the same tokens over consecutive spans: one block, or several whose items share
- * those pages (a cascade). A block's spans are covered by its units in ascending order task    one run of a
- * unit: some of its spans, computed by one thread
+ * those pages (a cascade). A block's spans are covered by its units in ascending order run     some of a
+ * unit's spans, computed by one thread: a task
  *
  * A block that one task covers alone folds as it goes and finishes itself. Otherwise each task stores its
  * states, and the last task of a block to be done folds all of them in order and finishes it. Which way a
@@ -53,12 +53,23 @@ typedef struct mqa_block {
 typedef struct mqa_unit {
     int first_part, n_parts; /* in plan->parts: the blocks whose rows it has */
     int rows;
-    int64_t begin, end; /* spans by index, the same for all its blocks */
-    int64_t tokens;     /* in them, for the estimate of cost */
-    int n_runs;
-    bool direct;   /* one block, one run, nothing else: no states are stored */
-    float *states; /* of its runs, in order of spans */
+    int64_t begin, end;    /* spans by index, the same for all its blocks */
+    int64_t tokens;        /* in them, for the estimate of cost */
+    int first_run, n_runs; /* in plan->runs, in order of spans */
+    bool direct;           /* one block, one run, nothing else: no states are stored */
 } mqa_unit;
+
+/* Spans [begin, end) of a unit, by index. It folds what it can: groups from their first span on, and with a
+ * group that the run before began, if that is done, it goes on in that one's state. For every other span it
+ * stores one. */
+typedef struct mqa_span_run {
+    int64_t begin, end;
+    float *states;
+    /* Of the layer that is computed. */
+    bool went_on;     /* from the run before */
+    float *open;      /* the state of the group it ends in, folded from the group's first span on; or NULL */
+    atomic_uint done; /* the layer's number: then `open` is set */
+} mqa_span_run;
 
 /* A block's place in a unit; and the units of a block, in order of spans. */
 typedef struct mqa_part {
@@ -70,9 +81,9 @@ typedef struct mqa_use {
 } mqa_use;
 
 typedef struct mqa_task {
-    int unit, run;
-    float *states; /* where the run's states go, unless direct */
+    int unit, run; /* of plan->runs */
     double cost;   /* estimate, in nanoseconds of one thread */
+    int in_group;  /* spans of its group that runs before it have */
 } mqa_task;
 
 /* What each thread works in. */
@@ -105,14 +116,16 @@ struct mqa_plan {
     double least_cost;    /* of a run, in nanoseconds */
     bool cascade;         /* find what sequences share */
 
-    int n_items, n_blocks, n_units, n_parts, n_tasks;
+    int n_items, n_blocks, n_units, n_parts, n_runs, n_tasks;
     mqa_item *items;
     mqa_block *blocks;
     mqa_unit *units;
     mqa_part *parts;
     mqa_use *uses;
+    mqa_span_run *runs;
     mqa_task *tasks;
-    mqa_plan_array item_memory, block_memory, unit_memory, part_memory, use_memory, task_memory,
+    unsigned n_layers_run; /* so far: the number of the layer that is computed */
+    mqa_plan_array item_memory, block_memory, unit_memory, part_memory, use_memory, run_memory, task_memory,
         cascade_memory;
 
     /* The workspace: the scratch of each thread, then the states of all units that store some. */
@@ -126,6 +139,9 @@ struct mqa_plan {
 /* Makes room for n elements; *array->data is then new and undefined, or as it was. */
 mqa_status mqa_plan_reserve(const mqa_plan *plan, mqa_plan_array *array, int64_t n, size_t size,
                             const char *what, mqa_error *err);
+/* The same for an array of the plan's: *pointer becomes its data. Not more than INT_MAX elements. */
+mqa_status mqa_plan_array_of(const mqa_plan *plan, mqa_plan_array *array, int64_t n, size_t size,
+                             const char *what, void *pointer, mqa_error *err);
 void mqa_plan_release(const mqa_plan *plan, mqa_plan_array *array);
 
 /* Bytes of scratch for one thread, and its division. */
@@ -135,6 +151,9 @@ void mqa_scratch_make(const mqa_plan *plan, int rows, unsigned char *memory, mqa
 /* Cuts plan->items into blocks, units and tasks, and lays out the workspace. Afterwards, without room for it,
  * MQA_ERR_BUDGET or MQA_ERR_OUT_OF_MEMORY. */
 mqa_status mqa_plan_cut(mqa_plan *plan, mqa_error *err);
+
+/* The last of it: units are cut into runs, which are the tasks. */
+mqa_status mqa_plan_cut_units(mqa_plan *plan, mqa_error *err);
 
 /* Adds units for the spans that several items share, and sets the items' n_shared. The arrays have room. */
 mqa_status mqa_plan_cascade(mqa_plan *plan, mqa_error *err);
@@ -155,22 +174,20 @@ static inline int64_t mqa_nth_span(const mqa_spans *spans, int64_t i)
     return i < spans->n[0] ? spans->first[0] + i : spans->first[1] + i - spans->n[0];
 }
 
-/* Where run `run` of a unit begins; run = n_runs gives its end. */
-static inline int64_t mqa_run_begin(const mqa_unit *unit, int run)
+/* Whether span i (by index) is the first one of its group that the block sees. */
+static inline bool mqa_begins_group(const mqa_spans *spans, int64_t i)
 {
-    return unit->begin + (unit->end - unit->begin) * run / unit->n_runs;
+    return i == 0 || mqa_nth_span(spans, i - 1) / MQA_GROUP_SPANS != mqa_nth_span(spans, i) / MQA_GROUP_SPANS;
 }
 
-/* Whether the run that begins at span `begin` stores a state of its own for span i (both by index), or folds
- * it into the one before: only what a group begins with may be folded before the rest of the group is known.
- */
-static inline int mqa_stores_state(const mqa_spans *spans, int64_t begin, int64_t i)
+/* Whether the run that begins at span `begin` stores a state of its own for span i, or folds it into an open
+ * one: its group's, which the run began, or went on with. */
+static inline bool mqa_stores_state(const mqa_spans *spans, int64_t begin, bool went_on, int64_t i)
 {
-    const int64_t group = mqa_nth_span(spans, i) / MQA_GROUP_SPANS;
-    if (i == begin || i == 0 || mqa_nth_span(spans, i - 1) / MQA_GROUP_SPANS != group) return 1;
-    /* The group began before i: whether it did so in this run. */
-    return begin > 0 && mqa_nth_span(spans, begin) / MQA_GROUP_SPANS == group &&
-           mqa_nth_span(spans, begin - 1) / MQA_GROUP_SPANS == group;
+    if (mqa_begins_group(spans, i)) return true;
+    const bool same =
+        mqa_nth_span(spans, begin) / MQA_GROUP_SPANS == mqa_nth_span(spans, i) / MQA_GROUP_SPANS;
+    return same && !mqa_begins_group(spans, begin) && !went_on;
 }
 
 /* The spans of a unit's blocks. */
@@ -185,6 +202,7 @@ typedef struct mqa_layer_run {
     const mqa_run *run;
     int64_t n_tokens;     /* queries in the batch */
     int64_t first_group;  /* of mqa_plan_first_group */
+    unsigned number;      /* plan->n_layers_run */
     atomic_int bad_query; /* some query wasn't finite */
 } mqa_layer_run;
 

@@ -259,23 +259,35 @@ static void run_direct(work *w)
     mqa_results_finish(&b, &fold, w->scratch);
 }
 
-static void compute_run(work *w, const mqa_task *task)
+/* The state that the run may go on with: of the run before it, if that is of the same group and done. */
+static float *state_before(const work *w, const mqa_span_run *run)
+{
+    if (run == &w->plan->runs[w->unit->first_run] || run->begin == run->end) return NULL;
+    if (mqa_begins_group(mqa_unit_spans(w->plan, w->unit), run->begin)) return NULL;
+    const mqa_span_run *before = run - 1;
+    return atomic_load_explicit(&before->done, memory_order_acquire) == w->layer->number ? before->open
+                                                                                         : NULL;
+}
+
+static void compute_run(work *w, mqa_span_run *run)
 {
     const mqa_spans *spans = mqa_unit_spans(w->plan, w->unit);
     const int d_v = w->config->head_dim_vo, rows = w->unit->rows;
-    const int64_t begin = mqa_run_begin(w->unit, task->run), end = mqa_run_begin(w->unit, task->run + 1);
-    float *next = task->states;
-    mqa_row_states open = {0};
-    for (int64_t i = begin; i < end; i++) {
-        if (mqa_stores_state(spans, begin, i)) {
-            open = mqa_row_states_at(next, rows);
+    float *next = run->states, *open = state_before(w, run);
+    bool whole = run->went_on = open != NULL; /* open has its group from the first span on */
+    for (int64_t i = run->begin; i < run->end; i++) {
+        if (mqa_stores_state(spans, run->begin, run->went_on, i)) {
+            open = next;
+            whole = mqa_begins_group(spans, i);
             next += mqa_row_states_floats(rows, d_v);
-            compute_span(w, i, open);
+            compute_span(w, i, mqa_row_states_at(open, rows));
         } else {
             compute_span(w, i, w->scratch->span);
-            mqa_row_states_fold(w->plan->kernels, rows, d_v, open, w->scratch->span);
+            mqa_row_states_fold(w->plan->kernels, rows, d_v, mqa_row_states_at(open, rows), w->scratch->span);
         }
     }
+    run->open = whole ? open : NULL;
+    atomic_store_explicit(&run->done, w->layer->number, memory_order_release);
 }
 
 /* Folds what the block's units have stored for its rows. */
@@ -289,11 +301,11 @@ static void fold_block(const mqa_layer_run *layer, const mqa_block *block, const
     for (int u = 0; u < block->n_uses; u++) {
         const mqa_use *use = &plan->uses[block->first_use + u];
         const mqa_unit *unit = &plan->units[use->unit];
-        float *next = unit->states;
-        for (int run = 0; run < unit->n_runs; run++) {
-            const int64_t begin = mqa_run_begin(unit, run), end = mqa_run_begin(unit, run + 1);
-            for (int64_t i = begin; i < end; i++) {
-                if (!mqa_stores_state(&block->spans, begin, i)) continue;
+        for (int r = 0; r < unit->n_runs; r++) {
+            const mqa_span_run *run = &plan->runs[unit->first_run + r];
+            float *next = run->states;
+            for (int64_t i = run->begin; i < run->end; i++) {
+                if (!mqa_stores_state(&block->spans, run->begin, run->went_on, i)) continue;
                 mqa_row_states states =
                     mqa_row_states_from(mqa_row_states_at(next, unit->rows), use->row, d_v);
                 mqa_fold_take(&fold, mqa_nth_span(&block->spans, i), &states);
@@ -327,7 +339,7 @@ void mqa_attention_task(void *arg, int index, int worker)
         if (ok) run_direct(&w);
         return;
     }
-    if (ok) compute_run(&w, task);
+    if (ok) compute_run(&w, &plan->runs[task->run]);
     for (int p = 0; p < w.unit->n_parts; p++) {
         mqa_block *block = &plan->blocks[plan->parts[w.unit->first_part + p].block];
         /* Release our states, acquire the others'. */
@@ -423,7 +435,8 @@ mqa_status mqa_plan_run(mqa_plan *plan, const mqa_run *run, mqa_error *err)
     mqa_layer_run layer = {.plan = plan,
                            .run = &own,
                            .n_tokens = last->first_row + last->n_queries,
-                           .first_group = mqa_plan_first_group(plan)};
+                           .first_group = mqa_plan_first_group(plan),
+                           .number = ++plan->n_layers_run};
     if (own.states) clear_states(&layer);
     mqa_pool_run(plan->cache->ctx->pool, mqa_attention_task, &layer, plan->n_tasks);
     return atomic_load_explicit(&layer.bad_query, memory_order_relaxed) ? name_bad_query(&layer, err)

@@ -1,15 +1,8 @@
-/* Cutting a batch into blocks of rows and units of work, and units into runs of spans.
- *
- * Blocks come first: K and V are read once for all rows of one, and for all blocks of a unit. Only where
- * there is too little of that to keep the threads busy to the end are units cut along the tokens too. Tasks
- * are handed out dearest first.
+/* Cutting a batch into blocks of rows and units of work. K and V are read once for all rows of a block, and
+ * for all blocks of a unit.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <limits.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "attention/plan.h"
 #include "base/status.h"
 
@@ -103,8 +96,7 @@ void mqa_plan_add_unit(mqa_plan *plan, int first_part, int64_t begin, int64_t en
                        .n_parts = plan->n_parts - first_part,
                        .begin = begin,
                        .end = end,
-                       .tokens = tokens,
-                       .n_runs = 1};
+                       .tokens = tokens};
     const mqa_part *last = &plan->parts[plan->n_parts - 1];
     unit->rows = last->row + plan->blocks[last->block].rows;
 }
@@ -140,148 +132,21 @@ static void list_uses(mqa_plan *plan)
         }
 }
 
-/* About 48 multiply-adds a nanosecond; the tokens themselves cost as much as two rows. */
-static double unit_cost(const mqa_plan *plan, const mqa_unit *unit)
-{
-    const mqa_cache_config *config = &plan->cache->config;
-    return (double)unit->tokens * (unit->rows + 2) * (config->head_dim_qk + config->head_dim_vo) / 48;
-}
-
-/* Sets n_runs of every unit; returns the number of runs. */
-static int64_t choose_runs(mqa_plan *plan)
-{
-    const int n_threads = mqa_pool_n_threads(plan->cache->ctx->pool);
-    double total = 0;
-    for (int u = 0; u < plan->n_units; u++) total += unit_cost(plan, &plan->units[u]);
-    double wanted = total / ((double)n_threads * plan->tasks_per_thread);
-    if (wanted < plan->least_cost) wanted = plan->least_cost;
-
-    int64_t n_runs = 0;
-    for (int u = 0; u < plan->n_units; u++) {
-        mqa_unit *unit = &plan->units[u];
-        const double parts = unit_cost(plan, unit) / wanted + 0.5;
-        if (n_threads > 1 && parts >= 2) unit->n_runs = (int)min64(unit->end - unit->begin, (int64_t)parts);
-        if (unit->n_runs < 1) unit->n_runs = 1;
-        n_runs += unit->n_runs;
-    }
-    for (int b = 0; b < plan->n_blocks; b++) {
-        mqa_block *block = &plan->blocks[b];
-        block->n_tasks = 0;
-        for (int i = 0; i < block->n_uses; i++)
-            block->n_tasks += plan->units[plan->uses[block->first_use + i].unit].n_runs;
-        atomic_store_explicit(&block->tasks_left, block->n_tasks, memory_order_relaxed);
-        mqa_unit *only = &plan->units[plan->uses[block->first_use].unit];
-        only->direct = block->n_tasks == 1 && only->n_parts == 1;
-    }
-    return n_runs;
-}
-
-/* ---- the workspace ---- */
-
-/* Floats that one run stores. */
-static size_t run_floats(const mqa_plan *plan, const mqa_unit *unit, int run)
-{
-    if (unit->direct) return 0;
-    const mqa_spans *spans = mqa_unit_spans(plan, unit);
-    const int64_t begin = mqa_run_begin(unit, run), end = mqa_run_begin(unit, run + 1);
-    size_t n = 0;
-    for (int64_t i = begin; i < end; i++) n += (size_t)mqa_stores_state(spans, begin, i);
-    return n * mqa_row_states_floats(unit->rows, plan->cache->config.head_dim_vo);
-}
-
-static size_t states_floats(const mqa_plan *plan)
-{
-    size_t n = 0;
-    for (int u = 0; u < plan->n_units; u++)
-        for (int run = 0; run < plan->units[u].n_runs; run++) n += run_floats(plan, &plan->units[u], run);
-    return n;
-}
-
-static mqa_status take_workspace(mqa_plan *plan, mqa_error *err)
-{
-    plan->scratch_rows = 0;
-    for (int u = 0; u < plan->n_units; u++)
-        if (plan->units[u].rows > plan->scratch_rows) plan->scratch_rows = plan->units[u].rows;
-    const size_t n_threads = (size_t)mqa_pool_n_threads(plan->cache->ctx->pool);
-    const size_t scratch = n_threads * mqa_scratch_bytes(plan, plan->scratch_rows);
-    plan->needed_bytes = scratch + states_floats(plan) * sizeof(float);
-    if (plan->given_workspace) {
-        if (plan->needed_bytes > plan->given_bytes)
-            return mqa_fail(err, MQA_ERR_BUDGET,
-                            "this batch takes %zu bytes of workspace; mqa_plan_set_workspace gave %zu",
-                            plan->needed_bytes, plan->given_bytes);
-        plan->workspace = plan->given_workspace;
-    } else {
-        MQA_TRY(mqa_plan_reserve(plan, &plan->own_workspace, (int64_t)plan->needed_bytes, 1,
-                                 "bytes of attention workspace", err));
-        plan->workspace = plan->own_workspace.data;
-    }
-    float *states = (float *)(void *)(plan->workspace + scratch);
-    for (int u = 0; u < plan->n_units; u++) {
-        plan->units[u].states = states;
-        for (int run = 0; run < plan->units[u].n_runs; run++)
-            states += run_floats(plan, &plan->units[u], run);
-    }
-    return MQA_OK;
-}
-
-/* ---- tasks ---- */
-
-static int dearest_first(const void *a_, const void *b_)
-{
-    const mqa_task *a = a_, *b = b_;
-    if (a->cost != b->cost) return a->cost > b->cost ? -1 : 1;
-    if (a->unit != b->unit) return a->unit < b->unit ? -1 : 1;
-    return a->run - b->run;
-}
-
-static void make_tasks(mqa_plan *plan)
-{
-    mqa_task *task = plan->tasks;
-    int sorted = 1;
-    for (int u = 0; u < plan->n_units; u++) {
-        const mqa_unit *unit = &plan->units[u];
-        const double cost = unit_cost(plan, unit) / unit->n_runs;
-        float *states = unit->states;
-        for (int run = 0; run < unit->n_runs; run++, task++) {
-            *task = (mqa_task){.unit = u, .run = run, .states = states, .cost = cost};
-            states += run_floats(plan, unit, run);
-            if (task > plan->tasks && task[-1].cost < cost) sorted = 0;
-        }
-    }
-    const size_t n = (size_t)(task - plan->tasks);
-    if (!sorted) qsort(plan->tasks, n, sizeof *task, dearest_first);
-    plan->n_tasks = (int)n;
-}
-
 /* ---- all of it ---- */
-
-static mqa_status reserve(mqa_plan *plan, mqa_plan_array *array, int64_t n, size_t size, const char *what,
-                          void *pointer, mqa_error *err)
-{
-    if (n > INT_MAX)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "a batch of %lld %s: cut it into several",
-                        (long long)n, what);
-    MQA_TRY(mqa_plan_reserve(plan, array, n, size, what, err));
-    memcpy(pointer, &array->data, sizeof array->data);
-    return MQA_OK;
-}
 
 mqa_status mqa_plan_cut(mqa_plan *plan, mqa_error *err)
 {
     int64_t n = 0;
     for (int i = 0; i < plan->n_items; i++)
         n += item_blocks(plan, &plan->items[i]) * plan->cache->config.n_kv_heads;
-    MQA_TRY(reserve(plan, &plan->block_memory, n, sizeof *plan->blocks, "row blocks", &plan->blocks, err));
+    MQA_TRY(mqa_plan_array_of(plan, &plan->block_memory, n, sizeof *plan->blocks, "row blocks", &plan->blocks,
+                              err));
     make_blocks(plan);
     plan->n_units = plan->n_parts = 0;
     MQA_TRY(mqa_plan_cascade(plan, err));
     add_own_units(plan);
-    MQA_TRY(reserve(plan, &plan->use_memory, plan->n_parts, sizeof *plan->uses, "parts", &plan->uses, err));
+    MQA_TRY(mqa_plan_array_of(plan, &plan->use_memory, plan->n_parts, sizeof *plan->uses, "parts",
+                              &plan->uses, err));
     list_uses(plan);
-    MQA_TRY(reserve(plan, &plan->task_memory, choose_runs(plan), sizeof *plan->tasks, "tasks", &plan->tasks,
-                    err));
-    MQA_TRY(take_workspace(plan, err));
-    make_tasks(plan);
-    return MQA_OK;
+    return mqa_plan_cut_units(plan, err);
 }

@@ -208,6 +208,7 @@ route case_way(const test_case *c, int i)
                    .block_rows = (int)r->block_rows,
                    .tasks_per_thread = (int)r->tasks_per_thread,
                    .cut_all = (int)r->cut_all,
+                   .order = (task_order)r->order,
                    .share = (int)r->share,
                    .no_cascade = (int)r->no_cascade,
                    .page_tokens = (int)r->page_tokens,
@@ -396,6 +397,7 @@ static void draw_route(test_case *c, int i, column which, uint64_t *rng)
     r->block_rows = chance(rng, 50) ? 0 : ONE_OF(rng, 1, 2, 5, 8, 16, 23, 33, 64);
     r->tasks_per_thread = chance(rng, 50) ? 0 : ONE_OF(rng, 1, 2, 5, 50, 10000);
     r->cut_all = (int64_t)chance(rng, 60);
+    r->order = chance(rng, 60) ? ORDER_POOL : random_between(rng, 1, ORDER_KINDS - 1);
     r->no_cascade = (int64_t)chance(rng, 30);
     r->speculate = (int64_t)chance(rng, 20);
     r->page_tokens = ONE_OF(rng, 0, 0, 128, 256);

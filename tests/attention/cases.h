@@ -53,6 +53,7 @@
     X(block_rows, 0)                                                                                         \
     X(tasks_per_thread, 0)                                                                                   \
     X(cut_all, 0)                                                                                            \
+    X(order, 0)                                                                                              \
     X(share, 0)                                                                                              \
     X(no_cascade, 0)                                                                                         \
     X(page_tokens, 0)                                                                                        \

@@ -38,6 +38,7 @@ typedef struct piece {
 typedef struct solver {
     const problem *p;
     const route *way;
+    task_order order; /* the host reads it */
     answer *a;
     mqa_context *ctx;
     mqa_cache *cache;
@@ -455,6 +456,16 @@ static void solve_alone(solver *s)
         } while (!finished(s, i) || n_tokens(s, i) < s->p->shape.of[i].n);
 }
 
+static void run_in_order(void *user, int n_tasks, void (*task)(void *arg, int i, int worker), void *arg)
+{
+    const task_order order = *(const task_order *)user;
+    const int evens = (n_tasks + 1) / 2;
+    for (int i = 0; i < n_tasks; i++) {
+        const int odd_last = i < evens ? 2 * i : 2 * (i - evens) + 1;
+        task(arg, order == ORDER_DESCENDING ? n_tasks - 1 - i : order == ORDER_ODD_LAST ? odd_last : i, 0);
+    }
+}
+
 static void set_up(solver *s)
 {
     const problem_shape *shape = &s->p->shape;
@@ -463,6 +474,9 @@ static void set_up(solver *s)
     options.isa = way->isa;
     options.numerics = way->numerics;
     options.n_threads = way->threads;
+    const mqa_parallel_for host = {run_in_order, &s->order};
+    s->order = way->order;
+    if (s->order != ORDER_POOL) options.parallel_for = &host;
     CALL(s, mqa_context_create(&options, &s->ctx, &err_));
     int64_t pages = 40;
     for (int i = 0; i < shape->n_sequences; i++) pages += 2 * mqa_pages_for(shape->of[i].n, MQA_GRANULE) + 4;

@@ -85,6 +85,15 @@ typedef enum results_kind {
     RESULTS_KINDS
 } results_kind;
 
+/* Who runs the tasks: the library's threads, or a host that runs them one by one in an order of its own. */
+typedef enum task_order {
+    ORDER_POOL,
+    ORDER_ASCENDING,
+    ORDER_DESCENDING,
+    ORDER_ODD_LAST,
+    ORDER_KINDS
+} task_order;
+
 typedef struct route {
     mqa_isa isa;
     mqa_numerics numerics;
@@ -96,7 +105,8 @@ typedef struct route {
     int block_rows; /* 0: the default; the rest likewise */
     int tasks_per_thread;
     int cut_all; /* even the smallest run is worth a task */
-    int share;   /* what sequences have in common lies in common pages */
+    task_order order;
+    int share; /* what sequences have in common lies in common pages */
     int no_cascade;
     int speculate; /* tokens that are taken back come between the chunks */
     int poison;    /* granules that no query sees are NaN; all at once only */

@@ -86,6 +86,12 @@ static const struct {
      {.threads = 3, .chunk = 64, .tasks_per_thread = 10000, .cut_all = 1, .first_position = 8192}},
     {"a task for each span", {.threads = 3, .chunk = 64, .tasks_per_thread = 10000, .cut_all = 1}},
     {"a task for two spans", {.threads = 2, .chunk = 1, .tasks_per_thread = 5, .cut_all = 1}},
+    {"a task for each span, the last ones first",
+     {.threads = 3, .chunk = 512, .tasks_per_thread = 10000, .cut_all = 1, .order = ORDER_DESCENDING}},
+    {"a task for each span, every other one last",
+     {.threads = 3, .chunk = 512, .tasks_per_thread = 10000, .cut_all = 1, .order = ORDER_ODD_LAST}},
+    {"a task for two spans, one by one",
+     {.threads = 2, .chunk = 512, .tasks_per_thread = 5, .cut_all = 1, .order = ORDER_ASCENDING}},
     {"a task for six spans", {.threads = 2, .chunk = 64, .tasks_per_thread = 2, .cut_all = 1, .together = 1}},
 };
 enum { N_VARIANTS = sizeof variants / sizeof variants[0] };
