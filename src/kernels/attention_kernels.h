@@ -45,10 +45,6 @@ int mqa_pack_v(mqa_kv_type type, void *run, int d_v, int token, const float *x);
 void mqa_unpack_k(mqa_kv_type type, const void *run, int d, int token, float *x);
 void mqa_unpack_v(mqa_kv_type type, const void *run, int d_v, int token, float *x);
 
-/* The V run that holds the first d_v dims of a K run as V (multi-head latent attention), value for value: in
- * the V layout of the same format. */
-void mqa_v_from_k(mqa_kv_type type, const void *k_run, int d, int d_v, void *v_run);
-
 /* One row of a prepared query block, in whatever form the scores kernel of the same table and format
  * wants: opaque elsewhere. */
 #define MQA_Q_ROW_BYTES(d) ((size_t)64 + 4 * (size_t)MQA_PAD(d))
@@ -77,6 +73,10 @@ typedef void mqa_softmax_fn(float *s, int n_granules, const uint16_t *valid, con
 typedef void mqa_pv_fn(const float *p, size_t p_stride, const float *p_scale, int rows,
                        const void *const *v_runs, int n_granules, int d_v, float *o);
 
+/* The V run that holds the first d_v dims of a K run as V (multi-head latent attention), value for value: in
+ * the V layout of the same format. */
+typedef void mqa_v_from_k_fn(mqa_kv_type type, const void *k_run, int d, int d_v, void *v_run);
+
 /* s[0 .. n) = cap * tanh(s / cap); n: a multiple of 16. */
 typedef void mqa_softcap_fn(float *s, int n, float cap);
 /* s[t] += slope * (first + t), rounded once; the distance is below 2^31 in magnitude. */
@@ -104,6 +104,7 @@ typedef struct mqa_attention_kernels {
     mqa_pv_fn *pv[MQA_KV_TYPES];
     mqa_softcap_fn *softcap;
     mqa_alibi_fn *alibi;
+    mqa_v_from_k_fn *v_from_k;
     mqa_fold_fn *fold;
     mqa_finish_fn *finish;
 } mqa_attention_kernels;
