@@ -13,6 +13,12 @@
 
 enum { MAX_HEADS = 1 << 20 }; /* rows of any batch are counted in 64 bits */
 
+/* Rows of a block: with 64 the tokens' cost is shared by enough of them, and scores and states of a span stay
+ * in the core's cache. Where V is turned from K, once for a block and span, and K's span alone is larger than
+ * that cache, more rows are better: on Zen 4, bf16, 128 heads of 576 and 512 took 6 % less time in one block.
+ */
+enum { USUAL_ROWS = 64 };
+
 mqa_plan_options mqa_plan_options_default(void)
 {
     return (mqa_plan_options){.struct_size = sizeof(mqa_plan_options), .window_left = -1};
@@ -79,7 +85,7 @@ mqa_status mqa_plan_create(mqa_cache *cache, const mqa_plan_options *options, mq
     plan->rules = rules_of(cache, options);
     plan->kernels = mqa_context_attention(cache->ctx);
     plan->group_size = options->n_heads / cache->config.n_kv_heads;
-    plan->block_rows = MQA_MAX_ROWS;
+    plan->block_rows = cache->config.v_in_k ? MQA_MAX_ROWS : USUAL_ROWS;
     plan->tasks_per_thread = 3;
     plan->least_cost = 4000;
     plan->cascade = true;

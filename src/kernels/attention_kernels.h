@@ -30,7 +30,7 @@
 #include "kernels/kv_format.h"
 #include "mqa/cache.h"
 
-#define MQA_MAX_ROWS 64
+#define MQA_MAX_ROWS 128
 
 /* Bytes of one granule's run of one KV head. d: head_dim_qk or head_dim_vo. */
 size_t mqa_k_run_bytes(mqa_kv_type type, int d);

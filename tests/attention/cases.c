@@ -299,6 +299,7 @@ static void draw_heads(test_case *c, column which, uint64_t *rng)
     c->v_in_k = which == COLUMN_MLA || chance(rng, 5);
     if (which != COLUMN_MLA) return;
     c->n_kv_heads = ONE_OF(rng, 1, 1, 1, 2);
+    if (chance(rng, 20)) c->group = ONE_OF(rng, 64, 65, 127, 128);
     const bool real = chance(rng, 40);
     c->d = real ? 576 : random_between(rng, 1, 200);
     c->d_v = real ? 512 : random_between(rng, 1, c->d);
@@ -397,7 +398,7 @@ static void draw_route(test_case *c, int i, column which, uint64_t *rng)
         if (c->of[s].n > 700 * r->chunk / 10) r->chunk = 512;
     r->reversed = (int64_t)chance(rng, 50);
     r->recycled = (int64_t)chance(rng, 40);
-    r->block_rows = chance(rng, 50) ? 0 : ONE_OF(rng, 1, 2, 5, 8, 16, 23, 33, 64);
+    r->block_rows = chance(rng, 50) ? 0 : ONE_OF(rng, 1, 2, 5, 8, 16, 23, 33, 64, 128);
     r->tasks_per_thread = chance(rng, 50) ? 0 : ONE_OF(rng, 1, 2, 5, 50, 10000);
     r->cut_all = (int64_t)chance(rng, 60);
     r->no_cascade = (int64_t)chance(rng, 30);
