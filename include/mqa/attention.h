@@ -57,8 +57,9 @@ typedef struct mqa_plan_options {
     mqa_mask mask;       /* CAUSAL */
     int64_t window_left; /* keys to the left of the query that it sees, itself not counted; -1 (default): all.
                             A cache with a window has it anyway: the narrower of the two counts */
-    int64_t n_sink_tokens; /* with a window or chunks: the first tokens of a sequence are seen all the same
-                              (StreamingLLM, arXiv:2309.17453); 0: none. The cache must have kept them */
+    int64_t n_sink_tokens; /* with a window or chunks: tokens at positions below it are seen all the same
+                              (StreamingLLM, arXiv:2309.17453); 0: none. A cache with a window must keep
+                              them: at most mqa_cache_config.n_sink_tokens, else refused */
     int64_t chunk; /* chunked-local (Llama 4): a query at p sees tokens from p / chunk * chunk on; 0: off */
     float logit_softcap;  /* scores become cap * tanh(score / cap) (Gemma 2, arXiv:2408.00118); 0: off */
     const mqa_rope *rope; /* applied to q by position before the dot products; NULL: q comes rotated. Must

@@ -15,6 +15,17 @@
  * always the position after its last token, whatever the first one's is. Positions, not indices into the
  * sequence, are what every function here takes.
  *
+ * Windows and sinks. In a cache with a window, pages that no later query sees are given back, but for those
+ * of the tokens at positions below n_sink_tokens: attention sinks (StreamingLLM, arXiv:2309.17453), which
+ * mqa_plan_options.n_sink_tokens then shows. So a sequence holds two runs of tokens, and its positions stay
+ * what they are:
+ *
+ *     [first_position, first_gone)   the sinks' pages, once something behind them was given back; else empty
+ *     [first_held, length)           the window's pages; else everything
+ *
+ * Sinks are the first tokens of the text: a sequence that begins after them (mqa_sequence_create_at) has
+ * none, and its rows see none.
+ *
  * Sharing. A page may be in several sequences; such a page never changes. Appending to a sequence whose last
  * page is shared and not full replaces it by a copy first (copy on write). A shared page counts once in the
  * budget.
@@ -71,10 +82,11 @@ typedef struct mqa_cache_config {
     /* V is the first head_dim_vo values of K, in K's format, and takes no room of its own: multi-head latent
      * attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434), head dims 576 and 512. */
     bool v_in_k;
-    int64_t window;       /* keys a query sees, self included; 0: all. Pages behind it are given back. */
-    int64_t max_pages;    /* page ids in the arena: the address space, not yet memory */
-    size_t budget_bytes;  /* never exceeded by pages in use; 0: max_pages decides */
-    const mqa_rope *rope; /* turns K by its position when it is written; NULL: K comes turned. Outlives us */
+    int64_t window;        /* keys a query sees, self included; 0: all. Pages behind it are given back, */
+    int64_t n_sink_tokens; /* but for those of the first tokens of the text. 0: none; only with a window */
+    int64_t max_pages;     /* page ids in the arena: the address space, not yet memory */
+    size_t budget_bytes;   /* never exceeded by pages in use; 0: max_pages decides */
+    const mqa_rope *rope;  /* turns K by its position when it is written; NULL: K comes turned. Outlives us */
     int page_tokens; /* 64, 128 or 256; 0: 64. Larger: shorter block tables, more of the last page unused */
 } mqa_cache_config;
 
@@ -83,8 +95,9 @@ typedef struct mqa_cache_config {
 MQA_API size_t mqa_cache_page_bytes(const mqa_cache_config *config);
 
 /* Exact bytes of pages in use by one sequence of n_tokens tokens that was appended in chunks of at most
- * chunk tokens (a window keeps its last `window` tokens, the chunk in flight, and page rounding). SIZE_MAX
- * where that is more than a size_t holds; 0 for an invalid config, no tokens or no chunk. */
+ * chunk tokens (a window keeps its sinks, its last `window` tokens, the chunk in flight, and page rounding of
+ * each). The sequence begins at position 0. SIZE_MAX where that is more than a size_t holds; 0 for an invalid
+ * config, no tokens or no chunk. */
 MQA_API size_t mqa_kv_bytes(const mqa_cache_config *config, int64_t n_tokens, int64_t chunk);
 
 /* ---- caches ---- */
@@ -127,8 +140,10 @@ MQA_API mqa_status mqa_sequence_create_at(mqa_cache *cache, int64_t first_positi
 MQA_API void mqa_sequence_destroy(mqa_sequence **seq);
 
 MQA_API int64_t mqa_sequence_first_position(const mqa_sequence *seq); /* as created */
-/* The first token still held: first_position, or later where a window's pages were given back. */
+/* Where the two runs of tokens held begin and end (above): the first token from which on all are held, and
+ * the first that was given back. Both are first_position where none was. */
 MQA_API int64_t mqa_sequence_first_held(const mqa_sequence *seq);
+MQA_API int64_t mqa_sequence_first_gone(const mqa_sequence *seq);
 MQA_API int64_t mqa_sequence_length(const mqa_sequence *seq); /* the position after its last token */
 
 /* Bytes of its pages, shared ones too; and of those that no other sequence has, which is what destroying it
@@ -144,7 +159,8 @@ MQA_API mqa_status mqa_sequence_extend(mqa_sequence *seq, int64_t n_tokens, mqa_
 
 /* Back to length tokens (undo of an extend or of speculation). Takes no memory, so it cannot exceed the
  * budget: a shared page that it ends in is copied when the sequence next grows. A window cache cannot go back
- * behind pages already given back: MQA_ERR_INVALID_ARGUMENT, unchanged. */
+ * to where pages already given back would be seen: MQA_ERR_INVALID_ARGUMENT, unchanged. It can go back to its
+ * beginning, and into its sinks (length <= first_gone): nothing is missing there. */
 MQA_API mqa_status mqa_sequence_truncate(mqa_sequence *seq, int64_t length, mqa_error *err);
 
 /* A second sequence with the same tokens up to length, as if seq were copied and truncated. Whole pages are
@@ -153,12 +169,13 @@ MQA_API mqa_status mqa_sequence_truncate(mqa_sequence *seq, int64_t length, mqa_
  * MQA_ERR_OUT_OF_MEMORY leave everything as it was, *out NULL. */
 MQA_API mqa_status mqa_sequence_fork(mqa_sequence *seq, int64_t length, mqa_sequence **out, mqa_error *err);
 
-/* How many tokens, from the first that both hold (the later mqa_sequence_first_held), are in the same pages:
- * a prefix that attention need read only once. 0 for sequences of different caches. */
+/* How many tokens, from the first that both hold (the later mqa_sequence_first_held; sinks before it aren't
+ * counted), are in the same pages: a prefix that attention need read only once. 0 for sequences of different
+ * caches. */
 MQA_API int64_t mqa_sequence_shared_tokens(const mqa_sequence *a, const mqa_sequence *b);
 
-/* Gives back now what the next extend would, the pages behind the window of the token to come; returns the
- * bytes that this frees. 0 in a cache without a window. */
+/* Gives back now what the next extend would, the pages behind the window of the token to come that aren't
+ * sinks'; returns the bytes that this frees. 0 in a cache without a window. */
 MQA_API size_t mqa_sequence_evict(mqa_sequence *seq);
 
 /* What an extend or fork would do to the budget, before it is done. It succeeds (if there is memory for the
@@ -193,6 +210,7 @@ MQA_API mqa_status mqa_sequence_write(mqa_sequence *seq, int layer, int64_t posi
                                       mqa_error *err);
 
 /* The stored values back as f32: what was written, rounded as the format does; 0 for tokens never written.
+ * Tokens of one run, of the sinks or of the rest, at a time: MQA_ERR_INVALID_ARGUMENT for tokens not held.
  * Strides as above. k or v may be NULL, if only the other is wanted. */
 MQA_API mqa_status mqa_sequence_read(const mqa_sequence *seq, int layer, int64_t position, int64_t n_tokens,
                                      float *k, size_t k_stride_token, size_t k_stride_head, float *v,

@@ -195,7 +195,7 @@ static void find_runs(const work *w, const span_view *view, const void **k_runs,
         v_runs[g] = run + w->plan->cache->layout.k_run;
         if (config->v_in_k) {
             unsigned char *turned = w->scratch->v + (size_t)g * v_bytes;
-            mqa_v_from_k(config->k_type, run, config->head_dim_qk, config->head_dim_vo, turned);
+            w->plan->kernels->v_from_k(config->k_type, run, config->head_dim_qk, config->head_dim_vo, turned);
             v_runs[g] = turned;
         }
     }

@@ -50,7 +50,9 @@ static mqa_spans spans_seen(const mqa_plan *plan, const mqa_item *item, int64_t 
 {
     const mqa_view a = mqa_view_of_query(plan, item, first_query),
                    b = mqa_view_of_query(plan, item, last_query);
-    const mqa_range main = unite(a.main, b.main);
+    mqa_range main = unite(a.main, b.main);
+    /* The last may stand behind all that it could see, while those between see more than the first. */
+    if (main.hi > main.lo) main.hi = max64(main.hi, min64(b.main.hi, item->rules.end));
     mqa_spans spans;
     spans_over(unite(a.sinks, b.sinks), &spans.first[0], &spans.n[0]);
     spans_over(main, &spans.first[1], &spans.n[1]);

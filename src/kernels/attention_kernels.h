@@ -30,7 +30,7 @@
 #include "kernels/kv_format.h"
 #include "mqa/cache.h"
 
-#define MQA_MAX_ROWS 64
+#define MQA_MAX_ROWS 128
 
 /* Bytes of one granule's run of one KV head. d: head_dim_qk or head_dim_vo. */
 size_t mqa_k_run_bytes(mqa_kv_type type, int d);
@@ -44,10 +44,6 @@ int mqa_pack_v(mqa_kv_type type, void *run, int d_v, int token, const float *x);
 /* The stored values back as f32: tests, export, and moving a granule. */
 void mqa_unpack_k(mqa_kv_type type, const void *run, int d, int token, float *x);
 void mqa_unpack_v(mqa_kv_type type, const void *run, int d_v, int token, float *x);
-
-/* The V run that holds the first d_v dims of a K run as V (multi-head latent attention), value for value: in
- * the V layout of the same format. */
-void mqa_v_from_k(mqa_kv_type type, const void *k_run, int d, int d_v, void *v_run);
 
 /* One row of a prepared query block, in whatever form the scores kernel of the same table and format
  * wants: opaque elsewhere. */
@@ -77,6 +73,10 @@ typedef void mqa_softmax_fn(float *s, int n_granules, const uint16_t *valid, con
 typedef void mqa_pv_fn(const float *p, size_t p_stride, const float *p_scale, int rows,
                        const void *const *v_runs, int n_granules, int d_v, float *o);
 
+/* The V run that holds the first d_v dims of a K run as V (multi-head latent attention), value for value: in
+ * the V layout of the same format. */
+typedef void mqa_v_from_k_fn(mqa_kv_type type, const void *k_run, int d, int d_v, void *v_run);
+
 /* s[0 .. n) = cap * tanh(s / cap); n: a multiple of 16. */
 typedef void mqa_softcap_fn(float *s, int n, float cap);
 /* s[t] += slope * (first + t), rounded once; the distance is below 2^31 in magnitude. */
@@ -104,6 +104,7 @@ typedef struct mqa_attention_kernels {
     mqa_pv_fn *pv[MQA_KV_TYPES];
     mqa_softcap_fn *softcap;
     mqa_alibi_fn *alibi;
+    mqa_v_from_k_fn *v_from_k;
     mqa_fold_fn *fold;
     mqa_finish_fn *finish;
 } mqa_attention_kernels;

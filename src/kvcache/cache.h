@@ -32,7 +32,8 @@ typedef struct mqa_cache_layout {
     size_t slice_bytes;  /* one page of one layer */
     size_t page_bytes;   /* one page of all layers: what a page id costs */
     int page_tokens;
-    int page_shift; /* granules in a page, as a power of two */
+    int page_shift;     /* granules in a page, as a power of two */
+    int64_t sink_pages; /* pages 0 .. sink_pages-1 of the text are never given back */
 } mqa_cache_layout;
 
 struct mqa_cache {
@@ -48,9 +49,11 @@ struct mqa_sequence {
     mqa_sequence *next, *previous;
     int64_t first_position; /* a multiple of MQA_SEQUENCE_UNIT */
     int64_t length;         /* the position after the last token */
-    int64_t first_page;     /* the page (position / page_tokens) of pages[0]; those before were given back */
+    /* A page is a position / page_tokens. Those behind the window were given back: [gap_begin, gap_end),
+     * which begins after the sinks' pages, or with the sequence if it has none. */
+    int64_t first_page, gap_begin, gap_end;
     int64_t n_pages, capacity;
-    int32_t *pages; /* the block table: arena page ids */
+    int32_t *pages; /* the block table: arena page ids, without a place for those of the gap */
     bool stale;     /* the last page holds tokens from length on: it was shared when they were truncated */
 };
 
@@ -58,15 +61,21 @@ struct mqa_sequence {
 mqa_status mqa_cache_layout_make(const mqa_cache_config *given, mqa_cache_config *config,
                                  mqa_cache_layout *out, mqa_error *err);
 
-/* Pages wholly behind the window of the token at position: they hold nothing that it or a later one sees. */
-static inline int64_t mqa_window_dead_pages(int64_t window, int64_t position, int page_tokens)
-{
-    return window > 0 && position >= window ? (position - window + 1) / page_tokens : 0;
-}
-
 static inline int64_t mqa_pages_for(int64_t n_tokens, int page_tokens)
 {
     return n_tokens / page_tokens + (n_tokens % page_tokens != 0);
+}
+
+/* The first page behind the sinks' that the token at position, or a later one, sees something of by its
+ * window; and how many lie between, with nothing that they see. */
+static inline int64_t mqa_live_page(const mqa_cache_layout *layout, int64_t window, int64_t position)
+{
+    const int64_t page = window > 0 && position >= window ? (position - window + 1) / layout->page_tokens : 0;
+    return page > layout->sink_pages ? page : layout->sink_pages;
+}
+static inline int64_t mqa_dead_pages(const mqa_cache_layout *layout, int64_t window, int64_t position)
+{
+    return mqa_live_page(layout, window, position) - layout->sink_pages;
 }
 
 /* The first token of the sequence that a query at position sees, held or not. */
@@ -75,6 +84,23 @@ static inline int64_t mqa_sequence_seen_from(const mqa_sequence *seq, int64_t po
     const int64_t window = seq->cache->config.window;
     const int64_t first = window > 0 ? position - window + 1 : 0;
     return first > seq->first_position ? first : seq->first_position;
+}
+
+/* How many pages before `page` the sequence holds: if it holds that one, its place in the block table. */
+static inline int64_t mqa_sequence_slot(const mqa_sequence *seq, int64_t page)
+{
+    const int64_t before_gap = page < seq->gap_begin ? page : seq->gap_begin;
+    return before_gap - seq->first_page + (page > seq->gap_end ? page - seq->gap_end : 0);
+}
+
+/* Whether it holds tokens [position, position + n_tokens), n_tokens >= 0; no tokens at its end are held too.
+ */
+static inline bool mqa_sequence_holds(const mqa_sequence *seq, int64_t position, int64_t n_tokens)
+{
+    if (position < mqa_sequence_first_held(seq))
+        return position >= seq->first_position && position < mqa_sequence_first_gone(seq) &&
+               n_tokens <= mqa_sequence_first_gone(seq) - position;
+    return position <= seq->length && n_tokens <= seq->length - position;
 }
 
 /* Address of one head's K run of a granule of a page, 0 .. (1 << page_shift) - 1, in one layer; its V run
@@ -91,7 +117,7 @@ static inline unsigned char *mqa_sequence_granule(const mqa_sequence *seq, int l
                                                   int64_t granule)
 {
     const int shift = seq->cache->layout.page_shift;
-    return mqa_page_granule(seq->cache, layer, seq->pages[(granule >> shift) - seq->first_page], kv_head,
+    return mqa_page_granule(seq->cache, layer, seq->pages[mqa_sequence_slot(seq, granule >> shift)], kv_head,
                             (int)(granule & ((1 << shift) - 1)));
 }
 

@@ -59,6 +59,12 @@ mqa_status mqa_cache_layout_make(const mqa_cache_config *given, mqa_cache_config
     if (config->window < 0)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "cache: window is %lld: give 0 (none) or more",
                         (long long)config->window);
+    if (config->n_sink_tokens < 0 || (config->n_sink_tokens > 0 && config->window == 0))
+        return mqa_fail(
+            err, MQA_ERR_INVALID_ARGUMENT,
+            "cache: n_sink_tokens is %lld, window %lld: give 0 (none) or more, and more only with a "
+            "window: without one all tokens are kept",
+            (long long)config->n_sink_tokens, (long long)config->window);
     if (config->rope && config->rope->first_dim + config->rope->n_dims > config->head_dim_qk)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "cache: rope turns dims [%d, %d) of heads of %d",
                         config->rope->first_dim, config->rope->first_dim + config->rope->n_dims,
@@ -73,6 +79,7 @@ mqa_status mqa_cache_layout_make(const mqa_cache_config *given, mqa_cache_config
                         page_tokens);
     out->page_tokens = page_tokens;
     out->page_shift = page_tokens / MQA_GRANULE / 2;
+    out->sink_pages = mqa_pages_for(config->n_sink_tokens, page_tokens);
     /* With these limits nothing here exceeds 2^53. */
     out->k_run = mqa_k_run_bytes(config->k_type, config->head_dim_qk);
     out->v_run = config->v_in_k ? 0 : mqa_v_run_bytes(config->v_type, config->head_dim_vo);
@@ -96,8 +103,8 @@ size_t mqa_kv_bytes(const mqa_cache_config *config, int64_t n_tokens, int64_t ch
     mqa_cache_layout layout = {0};
     if (mqa_cache_layout_make(config, &own, &layout, NULL) != MQA_OK || n_tokens < 1 || chunk < 1) return 0;
     const int64_t last_chunk = (n_tokens - 1) / chunk * chunk; /* where the last extend began */
-    const int64_t pages = mqa_pages_for(n_tokens, layout.page_tokens) -
-                          mqa_window_dead_pages(own.window, last_chunk, layout.page_tokens);
+    const int64_t pages =
+        mqa_pages_for(n_tokens, layout.page_tokens) - mqa_dead_pages(&layout, own.window, last_chunk);
     size_t bytes;
     return mqa_mul((size_t)pages, layout.page_bytes, &bytes) ? bytes : SIZE_MAX;
 }

@@ -66,6 +66,8 @@ mqa_status mqa_sequence_make(mqa_cache *cache, int64_t first_position, int64_t n
     seq->cache = cache;
     seq->first_position = seq->length = first_position;
     seq->first_page = first_position / cache->layout.page_tokens;
+    const int64_t sinks = cache->layout.sink_pages;
+    seq->gap_begin = seq->gap_end = sinks > seq->first_page ? sinks : seq->first_page;
     const mqa_status status = grow_table(seq, n_pages, err);
     if (status != MQA_OK) {
         mqa_release(allocator, seq, sizeof *seq);
@@ -94,25 +96,29 @@ mqa_status mqa_sequence_create_at(mqa_cache *cache, int64_t first_position, mqa_
     return mqa_sequence_make(cache, first_position, 0, out, err);
 }
 
-/* Keeps the pages [first_page, end) of those it has. */
-static void keep_pages(mqa_sequence *seq, int64_t first_page, int64_t end)
+/* Gives back the pages from `end` on. */
+static void drop_end(mqa_sequence *seq, int64_t end)
 {
-    mqa_arena *arena = &seq->cache->arena;
-    while (seq->n_pages > 0 && seq->first_page + seq->n_pages > end)
-        mqa_arena_give_back(arena, seq->pages[--seq->n_pages]);
-    int64_t dead = first_page - seq->first_page;
-    if (dead <= 0) return;
-    if (dead > seq->n_pages) dead = seq->n_pages;
-    for (int64_t i = 0; i < dead; i++) mqa_arena_give_back(arena, seq->pages[i]);
-    seq->n_pages -= dead;
-    memmove(seq->pages, seq->pages + dead, (size_t)seq->n_pages * sizeof *seq->pages);
-    seq->first_page = first_page;
+    const int64_t n = mqa_sequence_slot(seq, end);
+    while (seq->n_pages > n) mqa_arena_give_back(&seq->cache->arena, seq->pages[--seq->n_pages]);
+    if (end <= seq->gap_begin) seq->gap_end = seq->gap_begin; /* nothing is behind it */
+}
+
+/* Gives back those behind the window: the gap grows up to live_page. */
+static void drop_behind(mqa_sequence *seq, int64_t live_page)
+{
+    const int64_t from = mqa_sequence_slot(seq, seq->gap_end), to = mqa_sequence_slot(seq, live_page);
+    if (to == from) return;
+    for (int64_t i = from; i < to; i++) mqa_arena_give_back(&seq->cache->arena, seq->pages[i]);
+    memmove(seq->pages + from, seq->pages + to, (size_t)(seq->n_pages - to) * sizeof *seq->pages);
+    seq->n_pages -= to - from;
+    seq->gap_end = live_page;
 }
 
 void mqa_sequence_destroy(mqa_sequence **seq)
 {
     if (!seq || !*seq) return;
-    keep_pages(*seq, 0, 0);
+    drop_end(*seq, (*seq)->first_page);
     unlink_from_cache(*seq);
     mqa_release(allocator_of(*seq), (*seq)->pages, (size_t)(*seq)->capacity * sizeof(int32_t));
     mqa_release(allocator_of(*seq), *seq, sizeof **seq);
@@ -128,7 +134,12 @@ int64_t mqa_sequence_first_position(const mqa_sequence *seq)
 
 int64_t mqa_sequence_first_held(const mqa_sequence *seq)
 {
-    return seq->first_page * page_tokens(seq);
+    return seq->gap_end > seq->gap_begin ? seq->gap_end * page_tokens(seq) : seq->first_position;
+}
+
+int64_t mqa_sequence_first_gone(const mqa_sequence *seq)
+{
+    return seq->gap_end > seq->gap_begin ? seq->gap_begin * page_tokens(seq) : seq->first_position;
 }
 
 int64_t mqa_sequence_length(const mqa_sequence *seq)
@@ -141,26 +152,26 @@ size_t mqa_sequence_bytes(const mqa_sequence *seq)
     return (size_t)seq->n_pages * seq->cache->layout.page_bytes;
 }
 
-/* Of its first n pages, those that nobody else has. */
-static int64_t count_unique(const mqa_sequence *seq, int64_t n)
+/* Of its pages [from, to) by place in the block table, those that nobody else has. */
+static int64_t count_unique(const mqa_sequence *seq, int64_t from, int64_t to)
 {
     int64_t unique = 0;
-    for (int64_t i = 0; i < n; i++) unique += !mqa_arena_is_shared(&seq->cache->arena, seq->pages[i]);
+    for (int64_t i = from; i < to; i++) unique += !mqa_arena_is_shared(&seq->cache->arena, seq->pages[i]);
     return unique;
 }
 
 size_t mqa_sequence_unique_bytes(const mqa_sequence *seq)
 {
-    return (size_t)count_unique(seq, seq->n_pages) * seq->cache->layout.page_bytes;
+    return (size_t)count_unique(seq, 0, seq->n_pages) * seq->cache->layout.page_bytes;
 }
 
 /* ---- growing ---- */
 
-/* Where the pages begin that the next token's window needs. */
+/* Where the pages begin that the next token's window needs; those of sinks come before. */
 static int64_t live_page(const mqa_sequence *seq)
 {
-    const int64_t page = mqa_window_dead_pages(seq->cache->config.window, seq->length, page_tokens(seq));
-    return page > seq->first_page ? page : seq->first_page;
+    const int64_t page = mqa_live_page(&seq->cache->layout, seq->cache->config.window, seq->length);
+    return page > seq->gap_end ? page : seq->gap_end;
 }
 
 /* The last page, if it isn't full; -1: there is none such. */
@@ -185,9 +196,10 @@ mqa_status mqa_sequence_extend_need(const mqa_sequence *seq, int64_t n_tokens, m
     const int64_t rest = cache->arena.limit_pages - cache->arena.in_use;
     int64_t taken = 0, returned = 0;
     if (n_tokens > 0) {
-        taken = mqa_pages_for(seq->length + n_tokens, page_tokens(seq)) - (seq->first_page + seq->n_pages) +
-                must_copy(seq);
-        returned = count_unique(seq, live_page(seq) - seq->first_page);
+        taken = mqa_pages_for(seq->length + n_tokens, page_tokens(seq)) -
+                mqa_pages_for(seq->length, page_tokens(seq)) + must_copy(seq);
+        returned =
+            count_unique(seq, mqa_sequence_slot(seq, seq->gap_end), mqa_sequence_slot(seq, live_page(seq)));
     }
     *out = (mqa_cache_need){.taken = mqa_cache_pages_bytes(cache, taken),
                             .returned = mqa_cache_pages_bytes(cache, returned),
@@ -221,12 +233,12 @@ mqa_status mqa_sequence_extend(mqa_sequence *seq, int64_t n_tokens, mqa_error *e
     snprintf(what, sizeof what, "%" PRId64 " more tokens", n_tokens);
     MQA_TRY(mqa_cache_check_need(seq->cache, &need, what, err));
     const int64_t end = mqa_pages_for(seq->length + n_tokens, page_tokens(seq));
-    MQA_TRY(grow_table(seq, end - seq->first_page, err));
+    MQA_TRY(grow_table(seq, mqa_sequence_slot(seq, end), err));
 
-    keep_pages(seq, live_page(seq), INT64_MAX);
+    drop_behind(seq, live_page(seq));
     if (open_page(seq) >= 0) open_for_writing(seq);
-    while (seq->first_page + seq->n_pages < end)
-        seq->pages[seq->n_pages++] = mqa_arena_take(&seq->cache->arena);
+    const int64_t n_pages = mqa_sequence_slot(seq, end);
+    while (seq->n_pages < n_pages) seq->pages[seq->n_pages++] = mqa_arena_take(&seq->cache->arena);
     seq->length += n_tokens;
     return MQA_OK;
 }
@@ -234,7 +246,7 @@ mqa_status mqa_sequence_extend(mqa_sequence *seq, int64_t n_tokens, mqa_error *e
 size_t mqa_sequence_evict(mqa_sequence *seq)
 {
     const size_t before = mqa_cache_bytes_in_use(seq->cache);
-    keep_pages(seq, live_page(seq), INT64_MAX);
+    drop_behind(seq, live_page(seq));
     return before - mqa_cache_bytes_in_use(seq->cache);
 }
 
@@ -247,11 +259,11 @@ mqa_status mqa_sequence_check_back(const mqa_sequence *seq, const char *what, in
                         "%s to %" PRId64 " tokens of a sequence of [%" PRId64 ", %" PRId64 ")", what, length,
                         seq ? seq->first_position : 0, seq ? seq->length : 0);
     const int64_t held = mqa_sequence_first_held(seq);
-    if (length > seq->first_position && mqa_sequence_seen_from(seq, length) < held)
+    if (length > mqa_sequence_first_gone(seq) && mqa_sequence_seen_from(seq, length) < held)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "%s to %" PRId64 " tokens: the window there begins before token %" PRId64
-                        ", the first one kept; start a new sequence",
-                        what, length, held);
+                        ", the first one kept; go back to %" PRId64 ", or start a new sequence",
+                        what, length, held, mqa_sequence_first_gone(seq));
     return MQA_OK;
 }
 
@@ -260,8 +272,9 @@ mqa_status mqa_sequence_check_back(const mqa_sequence *seq, const char *what, in
 static void cut_open_page(mqa_sequence *seq, int64_t length)
 {
     const int64_t page = length / page_tokens(seq), first = page * page_tokens(seq);
-    const int32_t id = seq->pages[page - seq->first_page];
-    const bool was_stale = seq->stale && page == seq->first_page + seq->n_pages - 1;
+    const int64_t slot = mqa_sequence_slot(seq, page);
+    const int32_t id = seq->pages[slot];
+    const bool was_stale = seq->stale && slot == seq->n_pages - 1;
     const int64_t after = was_stale ? page_tokens(seq) : seq->length - first;
     seq->stale = mqa_arena_is_shared(&seq->cache->arena, id);
     if (seq->stale) return;
@@ -277,8 +290,7 @@ mqa_status mqa_sequence_truncate(mqa_sequence *seq, int64_t length, mqa_error *e
         cut_open_page(seq, length);
     else
         seq->stale = false; /* whole pages go */
-    keep_pages(seq, seq->first_page, mqa_pages_for(length, page_tokens(seq)));
-    if (length == seq->first_position) seq->first_page = length / page_tokens(seq); /* nothing is behind it */
+    drop_end(seq, mqa_pages_for(length, page_tokens(seq)));
     seq->length = length;
     return MQA_OK;
 }

@@ -33,13 +33,12 @@ mqa_status mqa_sequence_fork(mqa_sequence *seq, int64_t length, mqa_sequence **o
 
     mqa_cache *cache = seq->cache;
     const int page_tokens = cache->layout.page_tokens, rest = (int)(length % page_tokens);
-    const int64_t whole = length > seq->first_position ? length / page_tokens - seq->first_page : 0;
+    const int64_t whole = mqa_sequence_slot(seq, length / page_tokens);
     mqa_sequence *fork = NULL;
     MQA_TRY(mqa_sequence_make(cache, seq->first_position, whole + (rest > 0), &fork, err));
     *out = fork;
-    if (length == seq->first_position) return MQA_OK; /* nothing is behind it, so nothing was given back */
     fork->length = length;
-    fork->first_page = seq->first_page;
+    if (length > mqa_sequence_first_gone(seq)) fork->gap_end = seq->gap_end;
     for (int64_t i = 0; i < whole; i++) {
         fork->pages[fork->n_pages++] = seq->pages[i];
         mqa_arena_hold(&cache->arena, seq->pages[i]);
@@ -56,12 +55,12 @@ int64_t mqa_sequence_shared_tokens(const mqa_sequence *a, const mqa_sequence *b)
 {
     if (!a || !b || a->cache != b->cache) return 0;
     const int page_tokens = a->cache->layout.page_tokens;
-    const int64_t first = a->first_page > b->first_page ? a->first_page : b->first_page;
-    const int64_t a_end = a->first_page + a->n_pages, b_end = b->first_page + b->n_pages;
-    const int64_t end = a_end < b_end ? a_end : b_end;
-    int64_t page = first;
-    while (page < end && a->pages[page - a->first_page] == b->pages[page - b->first_page]) page++;
+    const int64_t a_first = mqa_sequence_first_held(a), b_first = mqa_sequence_first_held(b);
+    const int64_t first = (a_first > b_first ? a_first : b_first) / page_tokens;
     const int64_t length = a->length < b->length ? a->length : b->length;
+    const int64_t end = mqa_pages_for(length, page_tokens);
+    int64_t page = first;
+    while (page < end && a->pages[mqa_sequence_slot(a, page)] == b->pages[mqa_sequence_slot(b, page)]) page++;
     const int64_t token = page * page_tokens < length ? page * page_tokens : length;
     return page > first ? token - first * page_tokens : 0;
 }

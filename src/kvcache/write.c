@@ -17,13 +17,12 @@ mqa_status mqa_rows_check_held(const mqa_sequence *seq, const char *what, int la
 {
     if (!seq || layer < 0 || layer >= seq->cache->config.n_layers)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "%s: no layer %d in the cache", what, layer);
-    const int64_t first = mqa_sequence_first_held(seq);
-    if (position < first || position > seq->length || n_tokens < 0 || n_tokens > seq->length - position)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                        "%s: %" PRId64 " tokens at %" PRId64 ": the sequence holds [%" PRId64 ", %" PRId64
-                        "); extend it first",
-                        what, n_tokens, position, first, seq->length);
-    return MQA_OK;
+    if (n_tokens >= 0 && mqa_sequence_holds(seq, position, n_tokens)) return MQA_OK;
+    return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                    "%s: %" PRId64 " tokens at %" PRId64 ": the sequence holds [%" PRId64 ", %" PRId64
+                    ") and [%" PRId64 ", %" PRId64 "); extend it first",
+                    what, n_tokens, position, seq->first_position, mqa_sequence_first_gone(seq),
+                    mqa_sequence_first_held(seq), seq->length);
 }
 
 mqa_status mqa_rows_check_writable(const mqa_sequence *seq, int layer, int64_t position, int64_t n_tokens,
@@ -33,7 +32,7 @@ mqa_status mqa_rows_check_writable(const mqa_sequence *seq, int layer, int64_t p
     const int page_tokens = seq->cache->layout.page_tokens;
     const int64_t end = mqa_pages_for(position + n_tokens, page_tokens);
     for (int64_t page = position / page_tokens; n_tokens > 0 && page < end; page++)
-        if (mqa_arena_is_shared(&seq->cache->arena, seq->pages[page - seq->first_page]))
+        if (mqa_arena_is_shared(&seq->cache->arena, seq->pages[mqa_sequence_slot(seq, page)]))
             return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                             "write: tokens [%" PRId64 ", %" PRId64 ") are in a page that another sequence "
                             "shares; write before forking, or truncate and extend",

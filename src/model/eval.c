@@ -61,7 +61,7 @@ static size_t bytes_after(const mqa_session *s, int64_t begin, int64_t end)
         const mqa_session_kind *kind = &s->kind[k];
         if (!kind->cache) continue;
         const int64_t pages = mqa_pages_for(end, kind->page_tokens) -
-                              mqa_window_dead_pages(kind->config.window, begin, kind->page_tokens);
+                              mqa_dead_pages(&kind->cache->layout, kind->config.window, begin);
         bytes += (size_t)pages * kind->page_bytes;
     }
     return bytes;

@@ -3,7 +3,7 @@
 
 #include "base/memory.h"
 
-enum { TILES_PER_GRANULE = MQA_GRANULE / MQA_TILE, RUNS_PER_CALL = 16 };
+enum { TILES_PER_GRANULE = MQA_GRANULE / MQA_TILE, RUNS_PER_CALL = 16, ROWS_PER_CALL = 64 };
 
 static mqa_kv_type kv_type(mqa_form form)
 {
@@ -147,8 +147,8 @@ static void run_floats(const mqa_kernels *kernels, const mqa_matrix *w, const mq
         const int n = granule1 - g < RUNS_PER_CALL ? granule1 - g : RUNS_PER_CALL;
         const void *runs[RUNS_PER_CALL];
         for (int i = 0; i < n; i++) runs[i] = granule_run(w, g + i);
-        for (int r = 0; r < rows; r += MQA_MAX_ROWS) {
-            const int n_rows = rows - r < MQA_MAX_ROWS ? rows - r : MQA_MAX_ROWS;
+        for (int r = 0; r < rows; r += ROWS_PER_CALL) {
+            const int n_rows = rows - r < ROWS_PER_CALL ? rows - r : ROWS_PER_CALL;
             scores(x + (size_t)r * MQA_Q_ROW_BYTES(w->n_in), n_rows, w->n_in, runs, n,
                    y + (size_t)r * y_stride + (size_t)(g - granule0) * MQA_GRANULE, y_stride);
         }

@@ -142,12 +142,14 @@ void tidy_case(test_case *c)
     if (c->values == VALUES_HUGE &&
         !(format_holds((mqa_kv_type)c->k_type, 2e20f) && format_holds((mqa_kv_type)c->v_type, 2e38f)))
         c->values = VALUES_SIGMA_10;
-    if (c->window) c->n_sink_tokens = c->full = 0; /* it keeps no more than its window */
+    if (c->window) c->full = 0; /* it keeps no more than its window */
+    clamp(&c->n_sink_tokens, 0, 100000);
     for (int i = 0; i < c->n_sequences; i++) tidy_sequence(c, i);
     for (int i = 0; i < N_ROUTES; i++) {
         case_route *r = &c->route[i];
         clamp(&r->chunk, 1, INT64_MAX);
         clamp(&r->block_rows, 0, MQA_MAX_ROWS);
+        clamp(&r->spare_sinks, 0, 1000);
         if (!mqa_isa_available((mqa_isa)r->isa)) r->isa = MQA_ISA_AUTO;
         if (c->numerics == MQA_NUMERICS_FAST) r->isa = c->route[0].isa;
         if (r->poison) r->chunk = 100000, r->together = 1;
@@ -212,6 +214,8 @@ route case_way(const test_case *c, int i)
                    .share = (int)r->share,
                    .no_cascade = (int)r->no_cascade,
                    .page_tokens = (int)r->page_tokens,
+                   .keep_all = (int)r->keep_all,
+                   .spare_sinks = r->spare_sinks,
                    .forked = (int)r->forked,
                    .speculate = (int)r->speculate,
                    .poison = (int)r->poison,
@@ -296,6 +300,7 @@ static void draw_heads(test_case *c, column which, uint64_t *rng)
     c->v_in_k = which == COLUMN_MLA || chance(rng, 5);
     if (which != COLUMN_MLA) return;
     c->n_kv_heads = ONE_OF(rng, 1, 1, 1, 2);
+    if (chance(rng, 20)) c->group = ONE_OF(rng, 64, 65, 127, 128);
     const bool real = chance(rng, 40);
     c->d = real ? 576 : random_between(rng, 1, 200);
     c->d_v = real ? 512 : random_between(rng, 1, c->d);
@@ -343,7 +348,7 @@ static void draw_masks(test_case *c, column which, uint64_t *rng)
     if (chance(rng, often)) c->plan_window = some_tokens(rng, 2000);
     if (chance(rng, often) && which != COLUMN_CASCADE) c->window = some_tokens(rng, 2000);
     if (chance(rng, often)) c->chunk = some_tokens(rng, 2000);
-    if ((c->plan_window || c->chunk) && chance(rng, 50))
+    if ((c->window || c->plan_window || c->chunk) && chance(rng, 50))
         c->n_sink_tokens = ONE_OF(rng, 1, 4, 16, 64, 65, 600);
     for (int i = 0; i < c->n_sequences; i++) {
         case_sequence *s = &c->of[i];
@@ -394,13 +399,15 @@ static void draw_route(test_case *c, int i, column which, uint64_t *rng)
         if (c->of[s].n > 700 * r->chunk / 10) r->chunk = 512;
     r->reversed = (int64_t)chance(rng, 50);
     r->recycled = (int64_t)chance(rng, 40);
-    r->block_rows = chance(rng, 50) ? 0 : ONE_OF(rng, 1, 2, 5, 8, 16, 23, 33, 64);
+    r->block_rows = chance(rng, 50) ? 0 : ONE_OF(rng, 1, 2, 5, 8, 16, 23, 33, 64, 128);
     r->tasks_per_thread = chance(rng, 50) ? 0 : ONE_OF(rng, 1, 2, 5, 50, 10000);
     r->cut_all = (int64_t)chance(rng, 60);
     r->order = chance(rng, 60) ? ORDER_POOL : random_between(rng, 1, ORDER_KINDS - 1);
     r->no_cascade = (int64_t)chance(rng, 30);
     r->speculate = (int64_t)chance(rng, 20);
     r->page_tokens = ONE_OF(rng, 0, 0, 128, 256);
+    r->keep_all = (int64_t)chance(rng, 30);
+    r->spare_sinks = chance(rng, 70) ? 0 : ONE_OF(rng, 1, 64, 200);
     r->forked = (int64_t)chance(rng, 15);
     r->results =
         chance(rng, which == COLUMN_RESULTS ? 80 : 25) ? random_between(rng, 1, RESULTS_KINDS - 1) : 0;

@@ -57,6 +57,8 @@
     X(share, 0)                                                                                              \
     X(no_cascade, 0)                                                                                         \
     X(page_tokens, 0)                                                                                        \
+    X(keep_all, 0)                                                                                           \
+    X(spare_sinks, 0)                                                                                        \
     X(forked, 0)                                                                                             \
     X(speculate, 0)                                                                                          \
     X(poison, 0)                                                                                             \

@@ -119,11 +119,12 @@ static void poison_unseen(solver *s)
     bool *needed = calloc((size_t)s->cache->config.max_pages * (size_t)per_page, sizeof *needed);
     for (int poison = 0; poison < 2; poison++)
         for (int i = 0; i < s->p->shape.n_sequences; i++)
-            for (int64_t g = 0; g < s->seq[i]->n_pages * per_page; g++) {
-                const int32_t page = s->seq[i]->pages[g / per_page];
+            for (int64_t g = 0; g * MQA_GRANULE < mqa_sequence_length(s->seq[i]); g++) {
+                if (!mqa_sequence_holds(s->seq[i], g * MQA_GRANULE, 1)) continue;
+                const int32_t page = s->seq[i]->pages[mqa_sequence_slot(s->seq[i], g / per_page)];
                 bool *need = &needed[page * per_page + g % per_page];
                 if (!poison)
-                    *need |= any_sees(s->p, i, s->seq[i]->first_page * per_page + g);
+                    *need |= any_sees(s->p, i, g);
                 else if (!*need)
                     for (int head = 0; head < s->p->shape.n_kv_heads; head++)
                         memset(mqa_page_granule(s->cache, LAYER, page, head, (int)(g % per_page)), 0xff,
@@ -480,6 +481,7 @@ static void set_up(solver *s)
     CALL(s, mqa_context_create(&options, &s->ctx, &err_));
     int64_t pages = 40;
     for (int i = 0; i < shape->n_sequences; i++) pages += 2 * mqa_pages_for(shape->of[i].n, MQA_GRANULE) + 4;
+    const bool keeps_window = shape->window > 0 && !way->keep_all;
     const mqa_cache_config config = {.struct_size = sizeof config,
                                      .n_layers = LAYERS,
                                      .n_kv_heads = shape->n_kv_heads,
@@ -488,7 +490,9 @@ static void set_up(solver *s)
                                      .k_type = shape->k_type,
                                      .v_type = shape->v_type,
                                      .v_in_k = shape->v_in_k,
-                                     .window = shape->window,
+                                     .window = keeps_window ? shape->window : 0,
+                                     .n_sink_tokens =
+                                         keeps_window ? shape->n_sink_tokens + way->spare_sinks : 0,
                                      .max_pages = pages,
                                      .page_tokens = way->page_tokens};
     CALL(s, mqa_cache_create(s->ctx, &config, &s->cache, &err_));
@@ -497,6 +501,8 @@ static void set_up(solver *s)
     plan.sm_scale = s->p->sm_scale;
     plan.mask = shape->mask;
     if (shape->plan_window > 0) plan.window_left = shape->plan_window - 1;
+    if (shape->window > 0 && way->keep_all && (plan.window_left < 0 || plan.window_left >= shape->window))
+        plan.window_left = shape->window - 1;
     plan.n_sink_tokens = shape->n_sink_tokens;
     plan.chunk = shape->chunk;
     plan.logit_softcap = shape->softcap;

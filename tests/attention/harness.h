@@ -49,9 +49,9 @@ typedef struct problem_shape {
     int n_heads, n_kv_heads, d, d_v;
     mqa_kv_type k_type, v_type;
     bool v_in_k;
-    int64_t window;      /* the cache's: keys a query sees, itself included */
-    int64_t plan_window; /* the plan's, counted in the same way */
-    int64_t n_sink_tokens, chunk;
+    int64_t window;               /* the cache's: keys a query sees, itself included */
+    int64_t plan_window;          /* the plan's, counted in the same way */
+    int64_t n_sink_tokens, chunk; /* sinks: a cache with a window keeps them */
     mqa_mask mask;
     float softcap;
     values_kind values;
@@ -112,6 +112,8 @@ typedef struct route {
     int poison;    /* granules that no query sees are NaN; all at once only */
     results_kind results;
     int page_tokens;        /* 0: the default */
+    int keep_all;           /* the cache has no window: the plan alone has it */
+    int64_t spare_sinks;    /* that the cache keeps beyond the mask's */
     int64_t first_position; /* where each sequence's tokens begin; only without documents, prefix, bits and
                                sinks */
     int forked;             /* the last page is another sequence's too, which has tokens behind the end */

@@ -288,7 +288,7 @@ typedef struct bench {
 
 enum { BENCH_TOKENS = 1200 };
 
-/* 4 heads : 1, d 8, a window of 100 tokens, 1,200 tokens in one chunk. */
+/* 4 heads : 1, d 8, a window of 100 tokens and 5 sinks, 1,200 tokens in one chunk. */
 static int set_up(void **state)
 {
     bench *b = *state = calloc(1, sizeof *b);
@@ -302,6 +302,7 @@ static int set_up(void **state)
                                      .head_dim_qk = 8,
                                      .head_dim_vo = 8,
                                      .window = 100,
+                                     .n_sink_tokens = 5,
                                      .max_pages = 50};
     mqa_plan_options plan = mqa_plan_options_default();
     plan.n_heads = 4;
@@ -373,6 +374,12 @@ static void wrong_options(void **state)
         assert_null(plan);
     }
     assert_int_equal(mqa_plan_create(NULL, &bad[0], &plan, &err), MQA_ERR_INVALID_ARGUMENT);
+    good.n_sink_tokens = 6; /* the cache keeps 5 */
+    assert_int_equal(mqa_plan_create(b->cache, &good, &plan, &err), MQA_ERR_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "set mqa_cache_config.n_sink_tokens"));
+    good.n_sink_tokens = 5;
+    assert_int_equal(mqa_plan_create(b->cache, &good, &plan, &err), MQA_OK);
+    mqa_plan_destroy(&plan);
     assert_string_equal(mqa_plan_recipe(b->plan), "portable/1"); /* an f32 cache, on any CPU */
 }
 
@@ -398,7 +405,7 @@ static void wrong_batches(void **state)
     assert_int_equal(run_layer(b, 0, NULL, &err), MQA_ERR_INVALID_ARGUMENT);
     assert_int_equal(mqa_sequence_extend(b->seq, 1, NULL), MQA_OK);
     assert_int_equal(run_bench(b, &err), MQA_ERR_INVALID_ARGUMENT); /* the length has changed */
-    /* The first 17 pages were given back: queries that would look there are refused. */
+    /* 16 pages after the sinks' were given back: queries that would look there are refused. */
     item.n_queries = 1;
     assert_int_equal(mqa_plan_batch(b->plan, &item, 1, &err), MQA_OK);
     item.n_queries = 100;

@@ -429,9 +429,34 @@ static void wrong_workspaces(void **state)
     free(room);
 }
 
+/* The last query of a block stands so far beyond the tokens that it sees none, those before it see the last.
+ */
+static void queries_beyond_the_tokens(void **state)
+{
+    (void)state;
+    problem_shape s = small;
+    s.n_heads = 1;
+    s.plan_window = 10;
+    for (int documents = 0; documents < 2; documents++) {
+        s.of[0] = (sequence_shape){.n = 515, .n_queries = 600, .q_ahead = 500, .document = documents};
+        if (documents) s.plan_window = 0;
+        uint64_t rng = 5;
+        problem p = make_problem(&s, &rng);
+        row_id row;
+        answer alone = solve(&p, &(route){.threads = 1, .chunk = 100000, .block_rows = 1});
+        answer a = solve(&p, &(route){.threads = 2, .chunk = 100000});
+        assert_true(isfinite(alone.lse[0][99])); /* at 514, the last token */
+        assert_true(same_bits(&p, &alone, &a, &row));
+        free_answer(&p, &alone);
+        free_answer(&p, &a);
+        free_problem(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(queries_beyond_the_tokens),
         cmocka_unit_test(overflowing_scores),
         cmocka_unit_test(unseen_overflow),
         cmocka_unit_test(overflowing_biases),

@@ -218,8 +218,43 @@ static void check_shape(shape s)
     ck_release_all();
 }
 
+/* A K run read as V: values are where mqa_unpack_v looks for them, and other tables give the same bytes. */
+static void check_v_from_k(int d, int d_v, int tokens)
+{
+    static data x;
+    const shape s = {1, d, 1, tokens};
+    make_data(s, &x);
+    for (int i = 0; i < MQA_KV_TYPES; i++) {
+        const mqa_kv_type type = (mqa_kv_type)i;
+        const size_t bytes = mqa_v_run_bytes(type, d_v);
+        void *expected = ck_buffer(bytes, 64);
+        ck_case("V from K, plain C, %s, d %d, d_v %d, %d tokens", type_names[i], d, d_v, tokens);
+        mqa_v_from_k_reference(type, x.k[i][0], d, d_v, expected);
+        for (int t = 0; t < MQA_GRANULE; t++) {
+            float k[1024], v[1024];
+            mqa_unpack_k(type, x.k[i][0], d, t, k);
+            mqa_unpack_v(type, expected, d_v, t, v);
+            ck_same("a token's values", k, v, (size_t)d_v);
+        }
+        for (int j = 0; j < 2 * ck_n_tables; j++) {
+            const mqa_kernels *table = ck_tables[j / 2];
+            void *got = ck_buffer(bytes, 64);
+            ck_case("V from K, %s, %s, d %d, d_v %d, %d tokens", ck_name(table), type_names[i], d, d_v,
+                    tokens);
+            table->attention[j % 2].v_from_k(type, x.k[i][0], d, d_v, got);
+            ck_same_bytes("the run", expected, got, bytes);
+        }
+    }
+    ck_release_all();
+}
+
 void check_attention(void)
 {
+    check_v_from_k(576, 512, 64);
+    check_v_from_k(80, 80, 63);
+    check_v_from_k(33, 17, 40);
+    check_v_from_k(200, 1, 5);
+    check_v_from_k(1, 1, 64);
     static const int dims[] = {1, 15, 16, 17, 48, 64, 80, 256};
     for (int rows = 1; rows <= 10; rows++)
         check_shape((shape){rows, dims[rows % 8], 1 + rows % 3, 64 * (rows % 3) + 1 + 7 * rows % 64});
@@ -266,6 +301,33 @@ static void run_stage(void *arg)
     }
 }
 
+typedef struct turn_bench {
+    const mqa_attention_kernels *a;
+    mqa_kv_type type;
+    const void *k;
+    void *v;
+} turn_bench;
+
+static void run_turn(void *arg)
+{
+    const turn_bench *b = arg;
+    b->a->v_from_k(b->type, b->k, 576, 512, b->v);
+}
+
+static void bench_v_from_k(const mqa_attention_kernels *a)
+{
+    static data x;
+    make_data((shape){1, 576, 1, MQA_GRANULE}, &x);
+    printf("  V from K, d 576, d_v 512, in the cache, GB/s of V:");
+    for (int i = 0; i < MQA_KV_TYPES; i++) {
+        const size_t bytes = mqa_v_run_bytes((mqa_kv_type)i, 512);
+        turn_bench b = {a, (mqa_kv_type)i, x.k[i][0], ck_buffer(bytes, 64)};
+        printf("  %s %.1f", type_names[i], 1e-9 * (double)bytes * ck_rate(run_turn, &b));
+    }
+    printf("\n");
+    ck_release_all();
+}
+
 void bench_attention(void)
 {
     static data x;
@@ -297,4 +359,5 @@ void bench_attention(void)
             printf("\n");
             ck_release_all();
         }
+    bench_v_from_k(&table->attention[MQA_NUMERICS_FAST]);
 }

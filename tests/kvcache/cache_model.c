@@ -43,13 +43,14 @@ static bool same_accounts(model *m)
     for (int i = 0; i < SEQUENCES; i++) {
         const shadow *s = &m->s[i];
         if (!s->seq) continue;
-        const int64_t n = end_index(m, s) - first_index(m, s);
         MUST(mqa_sequence_length(s->seq) == s->length, "%d: length %lld, not %lld", i,
              (long long)mqa_sequence_length(s->seq), (long long)s->length);
         MUST(mqa_sequence_first_position(s->seq) == s->first, "%d: first position", i);
-        MUST(mqa_sequence_first_held(s->seq) == s->held, "%d: first held %lld, not %lld", i,
-             (long long)mqa_sequence_first_held(s->seq), (long long)s->held);
-        MUST(mqa_sequence_bytes(s->seq) == (size_t)n * page_bytes, "%d: bytes", i);
+        MUST(mqa_sequence_first_held(s->seq) == held_from(m, s), "%d: first held %lld, not %lld", i,
+             (long long)mqa_sequence_first_held(s->seq), (long long)held_from(m, s));
+        MUST(mqa_sequence_first_gone(s->seq) == gone_from(m, s), "%d: first gone %lld, not %lld", i,
+             (long long)mqa_sequence_first_gone(s->seq), (long long)gone_from(m, s));
+        MUST(mqa_sequence_bytes(s->seq) == (size_t)n_pages(m, s) * page_bytes, "%d: bytes", i);
         MUST(mqa_sequence_unique_bytes(s->seq) == (size_t)unique_pages(m, s) * page_bytes, "%d: unique bytes",
              i);
     }
@@ -62,8 +63,9 @@ static bool same_sharing(model *m)
     uint32_t name_of[64] = {0};
     for (int i = 0; i < SEQUENCES; i++) {
         const shadow *s = &m->s[i];
-        for (int64_t p = first_index(m, s); s->seq && p < end_index(m, s); p++) {
-            const int32_t id = s->seq->pages[p - first_index(m, s)];
+        for (int64_t p = 0, at = 0; s->seq && p < end_index(m, s); p++) {
+            if (s->page[p] == 0) continue;
+            const int32_t id = s->seq->pages[at++];
             MUST(id >= 0 && id < m->config.max_pages, "%d: page id %d", i, (int)id);
             MUST(name_of[id] == 0 || name_of[id] == s->page[p], "%d: page %lld is another's", i,
                  (long long)p);
@@ -82,7 +84,8 @@ static bool same_shared_tokens(model *m)
         for (int j = 0; j < SEQUENCES; j++) {
             const shadow *a = &m->s[i], *b = &m->s[j];
             if (!a->seq || !b->seq) continue;
-            const int64_t begin = a->held > b->held ? a->held : b->held;
+            const int64_t a_held = held_from(m, a), b_held = held_from(m, b);
+            const int64_t begin = a_held > b_held ? a_held : b_held;
             const int64_t end = a->length < b->length ? a->length : b->length;
             int64_t t = begin;
             while (a->first == b->first && t < end &&
@@ -102,8 +105,8 @@ static bool same_tiles(model *m, int which)
     if (!s->seq) return true;
     const int64_t stale_from = s->stale ? s->length / m->page_tokens * m->page_tokens : s->length;
     for (int layer = 0; layer < m->config.n_layers; layer++) {
-        for (int64_t at = s->held; at < s->length && at < stale_from; at += 64)
-            for (int head = 0; head < m->config.n_kv_heads; head++) {
+        for (int64_t at = s->first; at < s->length && at < stale_from; at += 64)
+            for (int head = 0; head < m->config.n_kv_heads && holds(m, s, at, 1); head++) {
                 stamped_granule(m->cache, s->stamp[layer] + (at - s->first), layer, head, fresh);
                 MUST(memcmp(mqa_sequence_granule(s->seq, layer, head, at / 64), fresh,
                             m->cache->layout.head_bytes) == 0,
@@ -138,7 +141,7 @@ static bool op_create(model *m, int who, const record *r)
     MUST(mqa_sequence_create_at(m->cache, first + 1 + r->c, &s->seq, NULL) == MQA_ERR_INVALID_ARGUMENT &&
              !s->seq,
          "created between two groups");
-    *s = (shadow){.first = first, .held = first, .length = first};
+    *s = (shadow){.first = first, .length = first};
     MUST(mqa_sequence_create_at(m->cache, first, &s->seq, NULL) == MQA_OK, "create");
     return true;
 }
@@ -186,7 +189,6 @@ static bool op_fork(model *m, int who, int to, int64_t length)
         memset(fork.stamp[layer] + (length - s->first), 0, (size_t)(s->length - length) * sizeof(uint32_t));
     fork.length = length;
     fork.stale = false;
-    if (length == s->first) fork.held = s->first;
     if (own_page) fork.page[end_index(m, &fork) - 1] = ++m->last_page;
     m->s[to] = fork;
     return true;
@@ -204,7 +206,6 @@ static bool op_truncate(model *m, int who, int64_t length)
         memset(s->stamp[layer] + (length - s->first), 0, (size_t)(s->length - length) * sizeof(uint32_t));
     s->stale = length % m->page_tokens != 0 && holders(m, s->page[(length - s->first) / m->page_tokens]) > 1;
     s->length = length;
-    if (length == s->first) s->held = s->first;
     return true;
 }
 
@@ -220,8 +221,7 @@ static bool op_evict(model *m, int who)
 
 static bool may_write(const model *m, const shadow *s, int layer, int64_t position, int64_t n)
 {
-    if (layer < 0 || layer >= m->config.n_layers || n < 0 || position < s->held || position + n > s->length)
-        return false;
+    if (layer < 0 || layer >= m->config.n_layers || !holds(m, s, position, n)) return false;
     for (int64_t t = position; t < position + n; t++)
         if (holders(m, s->page[(t - s->first) / m->page_tokens]) > 1) return false;
     return true;
@@ -308,16 +308,22 @@ static bool op_poison(const model *m)
 static bool op_read(model *m, int who, const record *r)
 {
     const shadow *s = &m->s[who];
-    const int64_t n = s->length - s->held, from = n > 0 ? r->n % (n + 1) : 0;
     const int layer = r->a % m->config.n_layers;
-    const char *wrong = compare_tokens(s->seq, layer, s->held + from, n - from,
-                                       s->stamp[layer] + (s->held + from - s->first), r->b % 2);
-    MUST(!wrong, "%d: %s", who, wrong);
+    const int64_t gone = gone_from(m, s), held = held_from(m, s);
+    const int64_t from = s->first + r->n % (s->length - s->first + 1), end = from < gone ? gone : s->length;
+    if (holds(m, s, from, end - from)) {
+        const char *wrong =
+            compare_tokens(s->seq, layer, from, end - from, s->stamp[layer] + (from - s->first), r->b % 2);
+        MUST(!wrong, "%d: %s", who, wrong);
+    }
+    MUST((mqa_sequence_read(s->seq, layer, from, s->length - from, NULL, 0, 0, NULL, 0, 0, NULL) == MQA_OK) ==
+             (from >= held),
+         "read over what was given back");
     float x[1];
     MUST(mqa_sequence_read(s->seq, layer, s->length, 1, x, 0, 0, x, 0, 0, NULL) == MQA_ERR_INVALID_ARGUMENT,
          "read beyond the end");
-    MUST(s->held == 0 || mqa_sequence_read(s->seq, layer, s->held - 1, 1, x, 0, 0, x, 0, 0, NULL) ==
-                             MQA_ERR_INVALID_ARGUMENT,
+    MUST(held == 0 || mqa_sequence_read(s->seq, layer, held - 1, 1, x, 0, 0, x, 0, 0, NULL) ==
+                          MQA_ERR_INVALID_ARGUMENT,
          "read before the beginning");
     return true;
 }
@@ -331,7 +337,7 @@ static int64_t position_of(const model *m, const shadow *s, const record *r)
     case 1:
         return s->first;
     case 2: /* its window begins about where the tokens do that are held */
-        return s->held + m->config.window - 2 + r->b % 3;
+        return held_from(m, s) + m->config.window - 2 + r->b % 3;
     case 3:
         return s->first + r->n % (s->length - s->first + 1) / m->page_tokens * m->page_tokens;
     default:
@@ -393,16 +399,18 @@ static bool make_cache(model *m, const uint8_t *h)
         MUST(mqa_context_create(&options, &ctx, NULL) == MQA_OK, "no context");
     }
     m->page_tokens = 64 << h[0] % 3;
-    m->config = (mqa_cache_config){.struct_size = sizeof m->config,
-                                   .n_layers = 1 + h[1] % MAX_LAYERS,
-                                   .n_kv_heads = 1 + h[2] % 2,
-                                   .head_dim_qk = 1 + h[3] % 24,
-                                   .head_dim_vo = 1 + h[4] % 24,
-                                   .k_type = (mqa_kv_type)(h[5] % MQA_KV_TYPES),
-                                   .v_type = (mqa_kv_type)(h[6] % MQA_KV_TYPES),
-                                   .window = h[7] % 2 ? 1 + (h[8] | h[9] << 8) % 400 : 0,
-                                   .max_pages = 1 + h[10] % 40,
-                                   .page_tokens = m->page_tokens};
+    m->config =
+        (mqa_cache_config){.struct_size = sizeof m->config,
+                           .n_layers = 1 + h[1] % MAX_LAYERS,
+                           .n_kv_heads = 1 + h[2] % 2,
+                           .head_dim_qk = 1 + h[3] % 24,
+                           .head_dim_vo = 1 + h[4] % 24,
+                           .k_type = (mqa_kv_type)(h[5] % MQA_KV_TYPES),
+                           .v_type = (mqa_kv_type)(h[6] % MQA_KV_TYPES),
+                           .window = h[7] % 2 ? 1 + (h[8] | h[9] << 8) % 400 : 0,
+                           .n_sink_tokens = h[7] % 4 == 3 ? 1 + h[7] / 4 * 5 + (h[8] % 8 ? 0 : 8192) : 0,
+                           .max_pages = 1 + h[10] % 40,
+                           .page_tokens = m->page_tokens};
     m->limit = m->config.max_pages;
     if (h[11] % 2) {
         m->limit = 1 + h[11] / 2 % m->config.max_pages;

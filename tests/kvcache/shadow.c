@@ -1,18 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shadow.h"
 
-int64_t first_index(const model *m, const shadow *s)
-{
-    return (s->held - s->first) / m->page_tokens;
-}
 int64_t end_index(const model *m, const shadow *s)
 {
     return (s->length - s->first + m->page_tokens - 1) / m->page_tokens;
 }
 
+int64_t n_pages(const model *m, const shadow *s)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < end_index(m, s); i++) n += s->page[i] != 0;
+    return n;
+}
+
+bool holds(const model *m, const shadow *s, int64_t position, int64_t n)
+{
+    if (n < 0 || position < s->first || position + n > s->length) return false;
+    if (n == 0) return position == s->length || s->page[(position - s->first) / m->page_tokens] != 0;
+    for (int64_t t = position; t < position + n; t++)
+        if (s->page[(t - s->first) / m->page_tokens] == 0) return false;
+    return true;
+}
+
+int64_t gone_from(const model *m, const shadow *s)
+{
+    for (int64_t i = 0; i < end_index(m, s); i++)
+        if (s->page[i] == 0) return s->first + i * m->page_tokens;
+    return s->first;
+}
+
+int64_t held_from(const model *m, const shadow *s)
+{
+    for (int64_t i = end_index(m, s); i > 0; i--)
+        if (s->page[i - 1] == 0) return s->first + i * m->page_tokens;
+    return s->first;
+}
+
 static bool has_page(const model *m, const shadow *s, uint32_t name)
 {
-    for (int64_t i = first_index(m, s); s->seq && i < end_index(m, s); i++)
+    for (int64_t i = 0; s->seq && i < end_index(m, s); i++)
         if (s->page[i] == name) return true;
     return false;
 }
@@ -29,8 +55,8 @@ int64_t pages_with(const model *m, int which, const shadow *other)
     int64_t n = 0;
     for (int i = 0; i < SEQUENCES; i++) {
         const shadow *s = i == which ? other : &m->s[i];
-        for (int64_t p = first_index(m, s); s->seq && p < end_index(m, s); p++) {
-            bool seen = false;
+        for (int64_t p = 0; s->seq && p < end_index(m, s); p++) {
+            bool seen = s->page[p] == 0;
             for (int j = 0; j < i && !seen; j++)
                 seen = has_page(m, j == which ? other : &m->s[j], s->page[p]);
             n += !seen;
@@ -47,7 +73,7 @@ int64_t pages_in_use(const model *m)
 int64_t unique_pages(const model *m, const shadow *s)
 {
     int64_t n = 0;
-    for (int64_t p = first_index(m, s); p < end_index(m, s); p++) n += holders(m, s->page[p]) == 1;
+    for (int64_t p = 0; p < end_index(m, s); p++) n += s->page[p] != 0 && holders(m, s->page[p]) == 1;
     return n;
 }
 
@@ -60,12 +86,12 @@ static int64_t seen_from(const model *m, const shadow *s, int64_t position)
 
 void drop_behind_window(const model *m, shadow *s)
 {
-    const int64_t held = s->first + (seen_from(m, s, s->length) - s->first) / m->page_tokens * m->page_tokens;
-    if (held > s->held) s->held = held;
+    for (int64_t i = 0; s->first + (i + 1) * m->page_tokens <= seen_from(m, s, s->length); i++)
+        if (s->first + i * m->page_tokens >= m->config.n_sink_tokens) s->page[i] = 0;
 }
 
 bool can_go_back(const model *m, const shadow *s, int64_t length)
 {
     if (length < s->first || length > s->length) return false;
-    return length == s->first || seen_from(m, s, length) >= s->held;
+    return length <= gone_from(m, s) || seen_from(m, s, length) >= held_from(m, s);
 }

@@ -16,9 +16,9 @@ enum { SEQUENCES = 5, MAX_LAYERS = 2, MAX_TOKENS = 1280, MAX_PAGES = MAX_TOKENS 
 /* What one sequence should be. Tokens are counted from `first` in the arrays. */
 typedef struct shadow {
     mqa_sequence *seq;
-    int64_t first, held, length; /* held: the first position of the first page that wasn't given back */
-    bool stale;                  /* its last page was cut while others had it: what lies behind is theirs */
-    uint32_t page[MAX_PAGES];    /* names: the same name is the same page */
+    int64_t first, length;
+    bool stale;               /* its last page was cut while others had it: what lies behind is theirs */
+    uint32_t page[MAX_PAGES]; /* names: the same name is the same page; 0: given back */
     uint32_t stamp[MAX_LAYERS][MAX_TOKENS];
 } shadow;
 
@@ -33,16 +33,21 @@ typedef struct model {
     char why[300];
 } model;
 
-/* The pages of a sequence, as indices into its names. */
-int64_t first_index(const model *m, const shadow *s);
+/* Where a sequence's names end, and how many of them are pages. */
 int64_t end_index(const model *m, const shadow *s);
+int64_t n_pages(const model *m, const shadow *s);
+/* Whether its tokens [position, position + n) are there, none of them given back. */
+bool holds(const model *m, const shadow *s, int64_t position, int64_t n);
+/* The first token given back and the one after the last; both are its first token where there are none. */
+int64_t gone_from(const model *m, const shadow *s);
+int64_t held_from(const model *m, const shadow *s);
 /* Sequences that have the page. */
 int holders(const model *m, uint32_t name);
 int64_t pages_in_use(const model *m);
 /* The same, were sequence `which` as in `other`. */
 int64_t pages_with(const model *m, int which, const shadow *other);
 int64_t unique_pages(const model *m, const shadow *s);
-/* Keeps only pages that the next token sees. */
+/* Keeps only pages that the next token sees, and those with a sink. */
 void drop_behind_window(const model *m, shadow *s);
 /* Whether it could be cut to length. */
 bool can_go_back(const model *m, const shadow *s, int64_t length);

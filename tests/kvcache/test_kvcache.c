@@ -21,6 +21,7 @@ static mqa_cache_config random_config(uint64_t *rng)
     c.k_type = (mqa_kv_type)random_from(rng, 0, MQA_KV_TYPES - 1);
     c.v_type = (mqa_kv_type)random_from(rng, 0, MQA_KV_TYPES - 1);
     c.window = next_random(rng) % 2 ? random_from(rng, 1, 300) : 0;
+    c.n_sink_tokens = c.window && next_random(rng) % 2 ? random_from(rng, 1, 300) : 0;
     c.max_pages = random_from(rng, 1, 40);
     c.page_tokens = 64 << random_from(rng, 0, 2);
     return c;
@@ -96,8 +97,8 @@ static void bad_configs(void **state)
     const mqa_cache_config good = small_config();
     assert_true(mqa_cache_page_bytes(&good) > 0);
     assert_int_equal(mqa_cache_page_bytes(NULL), 0);
-    mqa_cache_config bad[17];
-    for (int i = 0; i < 17; i++) bad[i] = good;
+    mqa_cache_config bad[20];
+    for (int i = 0; i < 20; i++) bad[i] = good;
     bad[0].struct_size = 8;
     bad[1].n_layers = 0;
     bad[2].n_kv_heads = -1;
@@ -120,7 +121,10 @@ static void bad_configs(void **state)
     bad[14].page_tokens = 32;
     bad[15].page_tokens = 192;
     bad[16].page_tokens = -64;
-    for (int i = 0; i < 17; i++) {
+    bad[17].n_sink_tokens = 4; /* without a window */
+    bad[18].n_sink_tokens = -1;
+    bad[19].window = 100, bad[19].n_sink_tokens = INT64_MIN;
+    for (int i = 0; i < 20; i++) {
         mqa_cache *cache = (mqa_cache *)&cache;
         mqa_error err = {0};
         assert_int_equal(mqa_cache_create(ctx, &bad[i], &cache, &err), MQA_ERR_INVALID_ARGUMENT);
@@ -183,6 +187,14 @@ static void window_bytes(void **state)
                      16 * page); /* 511 tokens before the chunk, from 31745 on: 8 pages */
     assert_int_equal(mqa_kv_bytes(&config, 32768, 1), 8 * page);
     assert_int_equal(mqa_kv_bytes(&config, 32769, 1), 9 * page);
+    config.n_sink_tokens = 4;
+    assert_int_equal(mqa_kv_bytes(&config, 32769, 1), 10 * page);
+    assert_int_equal(mqa_kv_bytes(&config, 512, 1), 8 * page); /* the sinks' page is the window's first */
+    config.n_sink_tokens = 65;
+    assert_int_equal(mqa_kv_bytes(&config, 32769, 1), 11 * page);
+    config.n_sink_tokens = INT64_MAX; /* keeps all */
+    assert_int_equal(mqa_kv_bytes(&config, 32768, 1), 512 * page);
+    config.n_sink_tokens = 0;
     config.page_tokens = 256;
     assert_int_equal(mqa_cache_page_bytes(&config), 4 * page);
     assert_int_equal(mqa_kv_bytes(&config, 1, 1), 4 * page);
@@ -242,24 +254,24 @@ static void windows(void **state)
     /* The query at 163 sees 64 .. 163; at 162 it still sees token 63. */
     assert_int_equal(mqa_sequence_extend(seq, 162, &err), MQA_OK);
     assert_int_equal(mqa_sequence_extend(seq, 1, &err), MQA_OK);
-    assert_int_equal(seq->first_page, 0);
+    assert_int_equal(mqa_sequence_first_held(seq), 0);
     assert_int_equal(mqa_sequence_extend(seq, 1, &err), MQA_OK);
-    assert_int_equal(seq->first_page, 1);
+    assert_int_equal(mqa_sequence_first_held(seq), 64);
     assert_int_equal(mqa_sequence_truncate(seq, 163, &err),
                      MQA_OK); /* undo: the next query is at 163 again */
     assert_int_equal(mqa_sequence_truncate(seq, 162, &err), MQA_ERR_INVALID_ARGUMENT);
     assert_int_equal(mqa_sequence_length(seq), 163);
     /* A chunk much longer than the window keeps all of its own tokens. */
     assert_int_equal(mqa_sequence_extend(seq, 400, &err), MQA_OK);
-    assert_int_equal(seq->first_page, 1);
+    assert_int_equal(mqa_sequence_first_held(seq), 64);
     /* 19 pages less 7 dead ones are 12, of 10: nothing changes. */
     assert_int_equal(mqa_sequence_extend(seq, 600, &err), MQA_ERR_BUDGET);
-    assert_int_equal(seq->first_page, 1);
+    assert_int_equal(mqa_sequence_first_held(seq), 64);
     assert_int_equal(mqa_sequence_length(seq), 563);
     assert_int_equal(mqa_sequence_truncate(seq, 0, &err), MQA_OK);
     assert_int_equal(mqa_cache_bytes_in_use(cache), 0);
     assert_int_equal(mqa_sequence_extend(seq, 1, &err), MQA_OK);
-    assert_int_equal(seq->first_page, 0);
+    assert_int_equal(mqa_sequence_first_held(seq), 0);
     /* A million tokens, one at a time, in three pages. */
     for (int i = 0; i < 1000000; i++) {
         assert_int_equal(mqa_sequence_extend(seq, 1, NULL), MQA_OK);

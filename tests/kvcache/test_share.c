@@ -219,6 +219,69 @@ static void windows_and_forks(void **state)
     end_rig(&r);
 }
 
+/* Sinks stay in front of the gap, and forks share them. */
+static void windows_with_sinks(void **state)
+{
+    (void)state;
+    mqa_cache_config config = config_of(64, 9);
+    config.window = 100;
+    config.n_sink_tokens = 65; /* two pages */
+    rig r = make_rig(&config);
+    mqa_sequence *a = make_sequence(r.cache), *b, *c;
+    mqa_error err;
+    append_tokens(a, 380, 1);
+    assert_int_equal(mqa_sequence_first_gone(a), 0);
+    assert_int_equal(mqa_sequence_evict(a), pages(r.cache, 2)); /* the next token sees 281 and later */
+    assert_int_equal(mqa_sequence_evict(a), 0);
+    assert_int_equal(mqa_sequence_first_gone(a), 128);
+    assert_int_equal(mqa_sequence_first_held(a), 256);
+    assert_int_equal(mqa_sequence_bytes(a), pages(r.cache, 4));
+    assert_tokens(a, 0, 128, 1);
+    assert_tokens(a, 256, 124, 257);
+    float x[1];
+    assert_int_equal(mqa_sequence_read(a, 0, 128, 1, x, 1, 1, NULL, 0, 0, &err), MQA_ERR_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "holds [0, 128) and [256, 380)"));
+    assert_int_equal(mqa_sequence_read(a, 0, 127, 2, x, 1, 1, NULL, 0, 0, &err), MQA_ERR_INVALID_ARGUMENT);
+
+    assert_int_equal(mqa_sequence_fork(a, 380, &b, NULL), MQA_OK);
+    assert_int_equal(mqa_cache_bytes_in_use(r.cache), pages(r.cache, 5));
+    assert_int_equal(mqa_sequence_unique_bytes(b), pages(r.cache, 1));
+    assert_int_equal(mqa_sequence_shared_tokens(a, b), 64);
+    append_tokens(b, 70, 381);
+    assert_int_equal(mqa_sequence_first_held(b), 256);
+    append_tokens(b, 1, 451);
+    assert_int_equal(mqa_sequence_first_held(b), 320);
+    assert_tokens(b, 0, 128, 1);
+    assert_tokens(b, 320, 131, 321);
+    /* Into the sinks, where there is no window but what they are. */
+    assert_int_equal(mqa_sequence_truncate(b, 129, &err), MQA_ERR_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "go back to 128"));
+    assert_int_equal(mqa_sequence_fork(b, 128, &c, NULL), MQA_OK);
+    assert_int_equal(mqa_sequence_first_held(c), 0);
+    assert_int_equal(mqa_sequence_bytes(c), pages(r.cache, 2));
+    append_tokens(c, 10, 129);
+    assert_tokens(c, 0, 138, 1);
+    mqa_sequence_destroy(&c);
+    assert_int_equal(mqa_sequence_truncate(b, 70, NULL), MQA_OK);
+    append_tokens(b, 100, 71); /* into a page that it shared with a */
+    assert_tokens(b, 0, 170, 1);
+    assert_tokens(a, 0, 128, 1);
+    mqa_sequence_destroy(&a);
+    mqa_cache_defragment(r.cache, NULL);
+    assert_tokens(b, 0, 170, 1);
+    mqa_sequence_destroy(&b);
+
+    /* What begins later has no sinks. */
+    assert_int_equal(mqa_sequence_create_at(r.cache, 8192, &a, NULL), MQA_OK);
+    append_tokens(a, 320, 1);
+    mqa_sequence_evict(a);
+    assert_int_equal(mqa_sequence_first_gone(a), 8192);
+    assert_int_equal(mqa_sequence_first_held(a), 8192 + 192);
+    assert_int_equal(mqa_sequence_bytes(a), pages(r.cache, 2));
+    mqa_sequence_destroy(&a);
+    end_rig(&r);
+}
+
 /* ---- sequences that begin late ------------------------------------------------------------------- */
 
 static void late_beginnings(void **state)
@@ -351,6 +414,7 @@ int main(void)
         cmocka_unit_test(the_last_holder_keeps_the_page),
         cmocka_unit_test(shared_pages_refuse_writing),
         cmocka_unit_test(windows_and_forks),
+        cmocka_unit_test(windows_with_sinks),
         cmocka_unit_test(late_beginnings),
         cmocka_unit_test(late_beginnings_with_a_window),
         cmocka_unit_test(allocations_fail),

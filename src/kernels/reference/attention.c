@@ -279,8 +279,12 @@ MQA_FLOAT_FORMATS(FLOAT_KERNELS)
 
 void mqa_attention_reference(mqa_kernels *k)
 {
-    mqa_attention_kernels a = {
-        .recipe = "portable/1", .softcap = softcap, .alibi = alibi, .fold = fold, .finish = finish};
+    mqa_attention_kernels a = {.recipe = "portable/1",
+                               .softcap = softcap,
+                               .alibi = alibi,
+                               .fold = fold,
+                               .finish = finish,
+                               .v_from_k = mqa_v_from_k_reference};
 #define FILL(TYPE, SUFFIX)                                                                                   \
     a.pack_q[TYPE] = pack_q_f32;                                                                             \
     a.scores[TYPE] = scores_##SUFFIX;                                                                        \

@@ -15,6 +15,8 @@ mqa_softmax_fn mqa_softmax_float_reference;
 mqa_softmax_fn mqa_softmax_int8_reference; /* leaves u_t as 32 bits in the place of each score */
 mqa_softmax_fn mqa_softmax_int8_avx512;    /* likewise */
 
+mqa_v_from_k_fn mqa_v_from_k_reference;
+
 /* pack_q and softmax of the bf16 recipes. */
 void mqa_bf16_rows_reference(mqa_attention_kernels *a);
 void mqa_bf16_rows_avx512(mqa_attention_kernels *a); /* needs AVX-512 BF16 */

@@ -169,6 +169,10 @@ V16_INLINE vi vi_and(vi x, vi y)
 {
     return (vi){_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)};
 }
+V16_INLINE vi vi_xor(vi x, vi y)
+{
+    return (vi){_mm256_xor_si256(x.a, y.a), _mm256_xor_si256(x.b, y.b)};
+}
 /* n bits up; n bits down, copies of the sign above */
 V16_INLINE vi vi_sll(vi x, int n)
 {
@@ -238,6 +242,27 @@ V16_INLINE vi vi_shuffle_quads(vi x, const int8_t order[16])
 {
     const __m256i o = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)order));
     return (vi){_mm256_shuffle_epi8(x.a, o), _mm256_shuffle_epi8(x.b, o)};
+}
+/* A step of a transpose: x becomes x0 y0 x2 y2 …, y becomes x1 y1 x3 y3 … in runs of so many bytes: 4, 8, 16
+ * or 32, a constant. */
+V16_INLINE void vi_swap(vi *x, vi *y, int bytes)
+{
+    const vi u = *x, v = *y;
+    if (bytes == 32) {
+        *x = (vi){u.a, v.a};
+        *y = (vi){u.b, v.b};
+    } else if (bytes == 16) {
+        *x = (vi){_mm256_permute2x128_si256(u.a, v.a, 0x20), _mm256_permute2x128_si256(u.b, v.b, 0x20)};
+        *y = (vi){_mm256_permute2x128_si256(u.a, v.a, 0x31), _mm256_permute2x128_si256(u.b, v.b, 0x31)};
+    } else if (bytes == 8) {
+        *x = (vi){_mm256_unpacklo_epi64(u.a, v.a), _mm256_unpacklo_epi64(u.b, v.b)};
+        *y = (vi){_mm256_unpackhi_epi64(u.a, v.a), _mm256_unpackhi_epi64(u.b, v.b)};
+    } else {
+        *x = (vi){_mm256_blend_epi32(u.a, _mm256_slli_epi64(v.a, 32), 0xaa),
+                  _mm256_blend_epi32(u.b, _mm256_slli_epi64(v.b, 32), 0xaa)};
+        *y = (vi){_mm256_blend_epi32(_mm256_srli_epi64(u.a, 32), v.a, 0xaa),
+                  _mm256_blend_epi32(_mm256_srli_epi64(u.b, 32), v.b, 0xaa)};
+    }
 }
 /* acc + the products of the four u8 of each lane of u with the s8 of s: where there is AVX-VNNI, or
  * AVX-512's, which is the same instruction in another encoding. */

@@ -134,6 +134,10 @@ V16_INLINE vi vi_and(vi x, vi y)
 {
     return _mm512_and_si512(x, y);
 }
+V16_INLINE vi vi_xor(vi x, vi y)
+{
+    return _mm512_xor_si512(x, y);
+}
 V16_INLINE vi vi_sll(vi x, int n)
 {
     return _mm512_slli_epi32(x, (unsigned)n);
@@ -182,6 +186,23 @@ V16_INLINE void vi_store_s8(int8_t *p, vi x)
 V16_INLINE vi vi_shuffle_quads(vi x, const int8_t order[16])
 {
     return _mm512_shuffle_epi8(x, _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)order)));
+}
+V16_INLINE void vi_swap(vi *x, vi *y, int bytes)
+{
+    const vi u = *x, v = *y;
+    if (bytes == 32) {
+        *x = _mm512_shuffle_i64x2(u, v, 0x44);
+        *y = _mm512_shuffle_i64x2(u, v, 0xee);
+    } else if (bytes == 16) {
+        *x = _mm512_mask_shuffle_i64x2(u, 0xcc, v, v, 0xa0);
+        *y = _mm512_mask_shuffle_i64x2(v, 0x33, u, u, 0xf5);
+    } else if (bytes == 8) {
+        *x = _mm512_unpacklo_epi64(u, v);
+        *y = _mm512_unpackhi_epi64(u, v);
+    } else {
+        *x = _mm512_mask_shuffle_epi32(u, 0xaaaa, v, _MM_PERM_CCAA);
+        *y = _mm512_mask_shuffle_epi32(v, 0x5555, u, _MM_PERM_DDBB);
+    }
 }
 V16_INLINE vi vi_dot_u8s8(vi acc, vi u, vi s)
 {

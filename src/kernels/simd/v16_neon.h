@@ -179,6 +179,44 @@ V16_INLINE vi vi_and(vi x, vi y)
 {
     return (vi)QUARTERS_2(vandq_s32, x, y);
 }
+V16_INLINE vi vi_xor(vi x, vi y)
+{
+    return (vi)QUARTERS_2(veorq_s32, x, y);
+}
+V16_INLINE int32x4_t shuffle_bytes(int32x4_t x, uint8x16_t order)
+{
+    return vreinterpretq_s32_u8(vqtbl1q_u8(vreinterpretq_u8_s32(x), order)); /* beyond 15: zero */
+}
+V16_INLINE vi vi_shuffle_quads(vi x, const int8_t order[16])
+{
+    const uint8x16_t o = vreinterpretq_u8_s8(vld1q_s8(order));
+    return (vi){shuffle_bytes(x.a, o), shuffle_bytes(x.b, o), shuffle_bytes(x.c, o), shuffle_bytes(x.d, o)};
+}
+V16_INLINE int32x4_t low_halves(int32x4_t x, int32x4_t y)
+{
+    return vreinterpretq_s32_s64(vtrn1q_s64(vreinterpretq_s64_s32(x), vreinterpretq_s64_s32(y)));
+}
+V16_INLINE int32x4_t high_halves(int32x4_t x, int32x4_t y)
+{
+    return vreinterpretq_s32_s64(vtrn2q_s64(vreinterpretq_s64_s32(x), vreinterpretq_s64_s32(y)));
+}
+V16_INLINE void vi_swap(vi *x, vi *y, int bytes)
+{
+    const vi u = *x, v = *y;
+    if (bytes == 32) {
+        *x = (vi){u.a, u.b, v.a, v.b};
+        *y = (vi){u.c, u.d, v.c, v.d};
+    } else if (bytes == 16) {
+        *x = (vi){u.a, v.a, u.c, v.c};
+        *y = (vi){u.b, v.b, u.d, v.d};
+    } else if (bytes == 8) {
+        *x = (vi)QUARTERS_2(low_halves, u, v);
+        *y = (vi)QUARTERS_2(high_halves, u, v);
+    } else {
+        *x = (vi)QUARTERS_2(vtrn1q_s32, u, v);
+        *y = (vi)QUARTERS_2(vtrn2q_s32, u, v);
+    }
+}
 V16_INLINE vi vi_sll(vi x, int n)
 {
     const int32x4_t up = vdupq_n_s32(n);

@@ -19,6 +19,7 @@
 #include "kernels/reference/reference.h"
 #include "kernels/simd/unroll.h"
 #include "kernels/template/softmax.h"
+#include "kernels/template/turn.h"
 
 #define MAX_BLOCK_ROWS 6
 
@@ -414,5 +415,6 @@ void ATTENTION_FILL(mqa_kernels *k)
         a->softcap = softcap;
         a->alibi = alibi;
         a->fold = fold;
+        a->v_from_k = v_from_k;
     }
 }

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "kernels/attention_kernels.h"
+#include "kernels/reference/reference.h"
 
 /* `per` cells, of as many tokens, become cells of as many dims: their values change rows for columns. In K a
  * token's dims lie together, in V a dim's tokens. */
@@ -31,7 +31,7 @@ static inline void turn_squares(const unsigned char *k, unsigned char *v, size_t
     }
 }
 
-void mqa_v_from_k(mqa_kv_type type, const void *k_run, int d, int d_v, void *v_run)
+void mqa_v_from_k_reference(mqa_kv_type type, const void *k_run, int d, int d_v, void *v_run)
 {
     const size_t v_header = mqa_kv_header_bytes(type, d_v), tile_bytes = mqa_k_tile_bytes(type, d);
     const unsigned char *k = (const unsigned char *)k_run + mqa_kv_header_bytes(type, d);
