@@ -208,6 +208,7 @@ mqa_status mqa_plan_batch(mqa_plan *plan, const mqa_plan_item *items, int n_item
         const int64_t length = from->sequence->length;
         plan->items[i] = (mqa_item){.sequence = from->sequence,
                                     .length = length,
+                                    .version = from->sequence->version,
                                     .n_queries = from->n_queries,
                                     .first_position = length + from->q_ahead - from->n_queries,
                                     .first_row = row,

@@ -398,9 +398,9 @@ static mqa_status check_run(const mqa_plan *plan, const mqa_run *run, mqa_error 
     if (plan->n_tasks == 0)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "the plan has no batch: call mqa_plan_batch first");
     for (int i = 0; i < plan->n_items; i++)
-        if (plan->items[i].sequence->length != plan->items[i].length)
+        if (plan->items[i].sequence->version != plan->items[i].version)
             return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                            "item %d's sequence has changed its length since mqa_plan_batch", i);
+                            "item %d's sequence was extended, truncated or evicted since mqa_plan_batch", i);
     MQA_TRY(check_values(run->sinks, plan->options.n_heads, "sinks", err));
     MQA_TRY(check_values(run->alibi_slopes, plan->options.n_heads, "alibi_slopes", err));
     return run->alibi_slopes ? check_distances(plan, err) : MQA_OK;

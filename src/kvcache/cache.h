@@ -48,7 +48,8 @@ struct mqa_sequence {
     mqa_sequence *next, *previous;
     int64_t first_position; /* a multiple of MQA_SEQUENCE_UNIT */
     int64_t length;         /* the position after the last token */
-    int64_t first_page;     /* the page (position / page_tokens) of pages[0]; those before were given back */
+    uint64_t version;   /* another one whenever tokens or pages come or go: what was planned is stale then */
+    int64_t first_page; /* the page (position / page_tokens) of pages[0]; those before were given back */
     int64_t n_pages, capacity;
     int32_t *pages; /* the block table: arena page ids */
     bool stale;     /* the last page holds tokens from length on: it was shared when they were truncated */

@@ -228,12 +228,14 @@ mqa_status mqa_sequence_extend(mqa_sequence *seq, int64_t n_tokens, mqa_error *e
     while (seq->first_page + seq->n_pages < end)
         seq->pages[seq->n_pages++] = mqa_arena_take(&seq->cache->arena);
     seq->length += n_tokens;
+    seq->version++;
     return MQA_OK;
 }
 
 size_t mqa_sequence_evict(mqa_sequence *seq)
 {
     const size_t before = mqa_cache_bytes_in_use(seq->cache);
+    if (live_page(seq) > seq->first_page) seq->version++;
     keep_pages(seq, live_page(seq), INT64_MAX);
     return before - mqa_cache_bytes_in_use(seq->cache);
 }
@@ -280,5 +282,6 @@ mqa_status mqa_sequence_truncate(mqa_sequence *seq, int64_t length, mqa_error *e
     keep_pages(seq, seq->first_page, mqa_pages_for(length, page_tokens(seq)));
     if (length == seq->first_position) seq->first_page = length / page_tokens(seq); /* nothing is behind it */
     seq->length = length;
+    seq->version++;
     return MQA_OK;
 }

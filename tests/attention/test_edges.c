@@ -259,6 +259,7 @@ static void tree_of_drafts(void **state)
 
 typedef struct bench {
     mqa_context *ctx;
+    mqa_cache_config cache_config;
     mqa_cache *cache;
     mqa_sequence *seq;
     mqa_plan *plan;
@@ -280,6 +281,7 @@ static int set_up(void **state)
     mqa_plan_options plan = mqa_plan_options_default();
     plan.n_heads = 1;
     plan.sm_scale = 1;
+    b->cache_config = config;
     b->states = (mqa_states){b->m, b->l, b->out};
     b->run = (mqa_run){.struct_size = sizeof b->run,
                        .q = b->x,
@@ -378,6 +380,51 @@ static void wrong_runs(void **state)
     assert_int_equal(mqa_plan_run(b->plan, &b->run, &err), MQA_OK);
 }
 
+/* What was planned is stale as soon as tokens or pages come or go, even where the length is what it was. */
+static void stale_batches(void **state)
+{
+    bench *b = *state;
+    mqa_error err;
+    const mqa_plan_item item = {.sequence = b->seq, .n_queries = 2};
+    assert_int_equal(mqa_plan_batch(b->plan, &item, 1, &err), MQA_OK);
+    assert_int_equal(mqa_sequence_truncate(b->seq, 10, &err), MQA_OK);
+    REFUSED(mqa_plan_run(b->plan, &b->run, &err));
+    assert_int_equal(mqa_sequence_extend(b->seq, 10, &err), MQA_OK);
+    REFUSED(mqa_plan_run(b->plan, &b->run, &err));
+
+    /* Queries that see pages which are then given back. */
+    enum { N = 192 };
+    mqa_cache_config config = b->cache_config;
+    mqa_plan_options options = mqa_plan_options_default();
+    config.window = 10;
+    options.n_heads = 1;
+    options.sm_scale = 1;
+    mqa_cache *cache;
+    mqa_sequence *seq;
+    mqa_plan *plan;
+    static float x[N * D], out[N * D];
+    assert_int_equal(mqa_cache_create(b->ctx, &config, &cache, &err), MQA_OK);
+    assert_int_equal(mqa_sequence_create(cache, &seq, &err), MQA_OK);
+    assert_int_equal(mqa_plan_create(cache, &options, &plan, &err), MQA_OK);
+    assert_int_equal(mqa_sequence_extend(seq, N, &err), MQA_OK);
+    assert_int_equal(mqa_sequence_write(seq, 0, 0, N, x, D, D, x, D, D, &err), MQA_OK);
+    const mqa_plan_item all = {.sequence = seq, .n_queries = N};
+    mqa_run run = b->run;
+    run.q = x, run.out = out;
+    assert_int_equal(mqa_plan_batch(plan, &all, 1, &err), MQA_OK);
+    assert_int_equal(mqa_plan_run(plan, &run, &err), MQA_OK);
+    assert_true(mqa_sequence_evict(seq) > 0);
+    REFUSED(mqa_plan_run(plan, &run, &err));
+    REFUSED(mqa_plan_batch(plan, &all, 1, &err));
+    const mqa_plan_item last = {.sequence = seq, .n_queries = 1};
+    assert_int_equal(mqa_plan_batch(plan, &last, 1, &err), MQA_OK);
+    assert_true(mqa_sequence_evict(seq) == 0); /* does nothing */
+    assert_int_equal(mqa_plan_run(plan, &run, &err), MQA_OK);
+    mqa_plan_destroy(&plan);
+    mqa_sequence_destroy(&seq);
+    mqa_cache_destroy(&cache);
+}
+
 static void wrong_states(void **state)
 {
     bench *b = *state;
@@ -439,6 +486,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(hostile_masks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(far_positions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_runs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(stale_batches, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_states, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_workspaces, set_up, tear_down),
     };
