@@ -425,6 +425,25 @@ static void stale_batches(void **state)
     mqa_cache_destroy(&cache);
 }
 
+/* Between two sequences that begin far apart lie more groups than there can be states of. */
+static void states_beyond_memory(void **state)
+{
+    bench *b = *state;
+    mqa_error err;
+    mqa_sequence *far;
+    assert_int_equal(mqa_sequence_create_at(b->cache, INT64_C(1) << 61, &far, &err), MQA_OK);
+    assert_int_equal(mqa_sequence_extend(far, 1, &err), MQA_OK);
+    b->run.states = &b->states;
+    b->run.out = NULL;
+    for (int bits = 10; bits <= 20; bits += 10) { /* 2^64 bytes and more, 2^72 floats */
+        const mqa_plan_item items[] = {{.sequence = b->seq, .n_queries = 1},
+                                       {.sequence = far, .n_queries = 1 << bits, .q_ahead = 1 << bits}};
+        assert_int_equal(mqa_plan_batch(b->plan, items, 2, &err), MQA_OK);
+        REFUSED(mqa_plan_run(b->plan, &b->run, &err));
+    }
+    mqa_sequence_destroy(&far);
+}
+
 static void wrong_states(void **state)
 {
     bench *b = *state;
@@ -487,6 +506,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(far_positions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_runs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(stale_batches, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(states_beyond_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_states, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_workspaces, set_up, tear_down),
     };
