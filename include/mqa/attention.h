@@ -96,8 +96,8 @@ typedef struct mqa_plan_item {
 /* Describes a batch. Sequences must be of the plan's cache and already extended over the queries; one may
  * occur more than once. Where several share pages (mqa_sequence_fork), rows that see the same tokens are
  * computed together, so that a common prefix is read once for all of them (cascade, any depth). Valid until
- * one of the sequences is extended, truncated or evicted: mqa_plan_run then refuses. MQA_ERR_BUDGET if the
- * caller's workspace is too small: the message says how many bytes it takes. */
+ * one of the sequences is extended, truncated or evicted: mqa_plan_run then refuses. An error leaves no
+ * batch. MQA_ERR_BUDGET if the caller's workspace is too small: the message says how many bytes it takes. */
 MQA_API mqa_status mqa_plan_batch(mqa_plan *plan, const mqa_plan_item *items, int n_items, mqa_error *err);
 
 /* Memory in which batches are computed. By default the plan owns it, and it grows to the largest batch seen.

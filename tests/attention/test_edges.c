@@ -340,6 +340,12 @@ static void hostile_masks(void **state)
     }
     const mqa_plan_item several[] = {good, bad[0]};
     REFUSED(mqa_plan_batch(b->plan, several, 2, NULL));
+    REFUSED(mqa_plan_batch(NULL, &good, 1, NULL));
+    for (int n = -1; n < 2; n++) {
+        assert_int_equal(mqa_plan_batch(b->plan, &good, 1, NULL), MQA_OK);
+        REFUSED(mqa_plan_batch(b->plan, n == 1 ? NULL : &good, n, NULL));
+        REFUSED(mqa_plan_run(b->plan, &b->run, NULL));
+    }
 }
 
 static void far_positions(void **state)
