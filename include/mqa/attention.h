@@ -162,7 +162,7 @@ MQA_API mqa_status mqa_merge_states(const mqa_context *ctx, int64_t n_rows, int 
                                     mqa_states next, mqa_error *err);
 
 /* out[row] = o / l, lse[row] = m + log(l) (lse NULL: not wanted). out: row r at out + r * out_stride. sinks:
- * a logit for each row, or NULL. */
+ * a logit for each row, or NULL; MQA_ERR_NOT_FINITE, nothing written, if one isn't. */
 MQA_API mqa_status mqa_states_finish(const mqa_context *ctx, int64_t n_rows, int head_dim_vo,
                                      mqa_states states, const float *sinks, float *out, size_t out_stride,
                                      float *lse, mqa_error *err);

@@ -473,6 +473,11 @@ static void wrong_states(void **state)
     assert_true(m[0] == -INFINITY && l[0] == 0 && out[0] == 0 && lse == -INFINITY);
     assert_int_equal(mqa_states_finish(b->ctx, 1, D, into, &sink, out, D, &lse, &err), MQA_OK);
     assert_true(out[0] == 0 && lse == 3);
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(mqa_states_finish(b->ctx, 1, D, into, &bad[i], out, D, &lse, &err),
+                         MQA_ERR_NOT_FINITE);
+    assert_true(lse == 3);
 }
 
 static void wrong_workspaces(void **state)
