@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TOGETHER = 25 }; /* programs a child runs, as long as all go well */
+enum { TOGETHER = 100 }; /* programs a child runs, as long as all go well */
 
 static uint64_t next_random(uint64_t *state)
 {
