@@ -45,6 +45,37 @@ bool op_context(world *w, reader *r)
     return true;
 }
 
+/* No call believes in what isn't there. */
+static bool refuses_nothing(world *w)
+{
+    mqa_error *err = &w->err;
+    mqa_status status;
+    mqa_cache_need need;
+    mqa_rope *rope;
+    float x[1] = {0};
+    CALL(w, REFUSED, status, mqa_context_create(NULL, NULL, err));
+    CALL(w, REFUSED, status, mqa_rope_create(NULL, NULL, &rope, err));
+    CALL(w, REFUSED, status, mqa_rope_apply(NULL, 0, 1, 1, x, 1, 1, err));
+    CALL(w, REFUSED, status, mqa_cache_create(w->ctx, &w->config, NULL, err));
+    CALL(w, REFUSED, status, mqa_sequence_create(NULL, NULL, err));
+    CALL(w, REFUSED, status, mqa_sequence_create_at(w->cache, 0, NULL, err));
+    CALL(w, REFUSED, status, mqa_sequence_extend(NULL, 1, err));
+    CALL(w, REFUSED, status, mqa_sequence_extend_need(w->stranger, 1, NULL, err));
+    CALL(w, REFUSED, status, mqa_sequence_truncate(NULL, 0, err));
+    CALL(w, REFUSED, status, mqa_sequence_fork(w->stranger, 0, NULL, err));
+    CALL(w, REFUSED, status, mqa_sequence_fork_need(NULL, 0, &need, err));
+    CALL(w, REFUSED, status, mqa_sequence_write(NULL, 0, 0, 1, x, 1, 1, x, 1, 1, err));
+    CALL(w, REFUSED, status, mqa_sequence_write_paged(w->stranger, 0, 0, 1, NULL, err));
+    CALL(w, REFUSED, status, mqa_sequence_read(NULL, 0, 0, 1, x, 1, 1, x, 1, 1, err));
+    CALL(w, REFUSED, status, mqa_plan_create(NULL, NULL, NULL, err));
+    CALL(w, REFUSED, status, mqa_plan_batch(NULL, NULL, 1, err));
+    CALL(w, REFUSED, status, mqa_plan_run(NULL, NULL, err));
+    mqa_cache_destroy(NULL), mqa_sequence_destroy(NULL), mqa_plan_destroy(NULL), mqa_rope_destroy(NULL);
+    mqa_context_destroy(NULL);
+    MUST(w, mqa_sequence_shared_tokens(NULL, w->stranger) == 0, "nothing shares tokens");
+    return true;
+}
+
 bool op_names(world *w, reader *r)
 {
     const int n = take_int(r, 0, 12);
@@ -60,7 +91,7 @@ bool op_names(world *w, reader *r)
     (void)mqa_isa_available((mqa_isa)n);
     CALL(w, FINE | REFUSED, status, mqa_kv_type_parse(text, &type, &w->err));
     CALL(w, FINE | REFUSED, status, mqa_isa_parse(text, &isa, &w->err));
-    return true;
+    return refuses_nothing(w);
 }
 
 /* ---- RoPE ---------------------------------------------------------------------------------------- */
