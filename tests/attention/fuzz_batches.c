@@ -49,7 +49,7 @@ static mqa_plan_options take_options(const world *w, reader *r)
     o.mask = (mqa_mask)take_int(r, 0, 1);
     if (take_one_in(r, 3)) o.window_left = take_number(r, 0, 700);
     if (take_one_in(r, 4)) o.n_sink_tokens = take_number(r, 0, 100);
-    if (take_one_in(r, 4)) o.chunk = take_number(r, 1, 600);
+    if (take_one_in(r, 4)) o.chunk = take_number(r, 1, take_one_in(r, 2) ? 600 : 20);
     o.logit_softcap = take_float(r, caps, 5);
     o.rope = take_one_in(r, 64) ? w->wide_rope : w->rope;
     return o;
@@ -198,6 +198,23 @@ static unsigned take_item(const world *w, const uint8_t *bytes, planned *out)
     return FINE | (r.wild || far || gone ? REFUSED : 0);
 }
 
+/* The same batch in a byte less than it takes, and then in just that. */
+static bool squeeze(world *w, plan_slot *p, const mqa_plan_item *items)
+{
+    const size_t needed = mqa_plan_workspace_bytes(p->plan);
+    mqa_status status;
+    if (needed > 1 << 20) return true;
+    for (size_t bytes = needed - 1; bytes <= needed; bytes++) {
+        guarded old = p->workspace;
+        p->workspace = guarded_make(bytes, 64);
+        CALL(w, FINE, status, mqa_plan_set_workspace(p->plan, p->workspace.data, bytes, &w->err));
+        MUST(w, guarded_free(&old), "bytes around a workspace");
+        CALL(w, bytes < needed ? DEAR : FINE, status, mqa_plan_batch(p->plan, items, p->n_items, &w->err));
+        p->has_batch = status == MQA_OK;
+    }
+    return true;
+}
+
 bool op_batch(world *w, int slot, reader *r)
 {
     plan_slot *p = &w->p[slot];
@@ -225,7 +242,7 @@ bool op_batch(world *w, int slot, reader *r)
     MUST(w, !p->has_batch || !p->workspace.data || mqa_plan_workspace_bytes(p->plan) <= p->workspace.bytes,
          "the workspace is too small");
     MUST(w, mqa_plan_n_groups(p->plan) >= 0 && mqa_plan_first_group(p->plan) >= 0, "groups");
-    return true;
+    return !p->has_batch || !take_one_in(r, 8) || squeeze(w, p, items);
 }
 
 bool is_stale(const world *w, const plan_slot *p)
