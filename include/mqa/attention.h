@@ -106,8 +106,8 @@ typedef struct mqa_plan_item {
 /* Describes a batch. Sequences must be of the plan's cache and already extended over the queries; one may
  * occur more than once. Where several share pages (mqa_sequence_fork), rows that see the same tokens are
  * computed together, so that a common prefix is read once for all of them (cascade, any depth). Valid until
- * one of the sequences changes length. MQA_ERR_BUDGET if the caller's workspace is too small: the message
- * says how many bytes it takes. */
+ * one of the sequences is extended, truncated or evicted: mqa_plan_run then refuses. An error leaves no
+ * batch. MQA_ERR_BUDGET if the caller's workspace is too small: the message says how many bytes it takes. */
 MQA_API mqa_status mqa_plan_batch(mqa_plan *plan, const mqa_plan_item *items, int n_items, mqa_error *err);
 
 /* Memory in which batches are computed. By default the plan owns it, and it grows to the largest batch seen.
@@ -172,7 +172,7 @@ MQA_API mqa_status mqa_merge_states(const mqa_context *ctx, int64_t n_rows, int 
                                     mqa_states next, mqa_error *err);
 
 /* out[row] = o / l, lse[row] = m + log(l) (lse NULL: not wanted). out: row r at out + r * out_stride. sinks:
- * a logit for each row, or NULL. */
+ * a logit for each row, or NULL; MQA_ERR_NOT_FINITE, nothing written, if one isn't. */
 MQA_API mqa_status mqa_states_finish(const mqa_context *ctx, int64_t n_rows, int head_dim_vo,
                                      mqa_states states, const float *sinks, float *out, size_t out_stride,
                                      float *lse, mqa_error *err);

@@ -223,9 +223,11 @@ static mqa_status check_held(const mqa_plan *plan, int i, const mqa_item *item, 
 
 mqa_status mqa_plan_batch(mqa_plan *plan, const mqa_plan_item *items, int n_items, mqa_error *err)
 {
-    if (!plan || !items || n_items < 1)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_plan_batch: %d items: give 1 or more", n_items);
+    if (!plan) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_plan_batch: plan is NULL");
     plan->n_tasks = plan->n_items = 0; /* an error leaves it empty */
+    if (!items || n_items < 1)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "mqa_plan_batch: items is NULL, or there are %d: give 1 or more", n_items);
     MQA_TRY(mqa_plan_reserve(plan, &plan->item_memory, n_items, sizeof *plan->items, "items", err));
     plan->items = plan->item_memory.data;
     int64_t row = 0;
@@ -235,6 +237,7 @@ mqa_status mqa_plan_batch(mqa_plan *plan, const mqa_plan_item *items, int n_item
         const int64_t length = from->sequence->length;
         plan->items[i] = (mqa_item){.sequence = from->sequence,
                                     .length = length,
+                                    .version = from->sequence->version,
                                     .n_queries = from->n_queries,
                                     .first_position = length + from->q_ahead - from->n_queries,
                                     .first_row = row,

@@ -26,6 +26,7 @@
 typedef struct mqa_item {
     const mqa_sequence *sequence;
     int64_t length;         /* the sequence's, when the batch was planned */
+    uint64_t version;       /* likewise */
     int64_t n_queries;      /* at consecutive positions */
     int64_t first_position; /* of the first query */
     int64_t first_row;      /* the item's first query in q, out and lse */

@@ -390,25 +390,44 @@ static mqa_status check_distances(const mqa_plan *plan, mqa_error *err)
     return MQA_OK;
 }
 
+static int64_t batch_tokens(const mqa_plan *plan)
+{
+    const mqa_item *last = &plan->items[plan->n_items - 1];
+    return last->first_row + last->n_queries;
+}
+
+/* Sequences that begin far from each other have many groups between them. */
+static mqa_status check_states(const mqa_plan *plan, const mqa_run *run, mqa_error *err)
+{
+    size_t n = (size_t)plan->options.n_heads;
+    if (!run->states->m || !run->states->l || !run->states->o || run->out || run->lse || run->sinks)
+        return mqa_fail(
+            err, MQA_ERR_INVALID_ARGUMENT,
+            "mqa_run.states: give m, l and o, and no out, lse or sinks: mqa_states_finish makes those");
+    if (!mqa_mul(n, (size_t)mqa_plan_n_groups(plan), &n) || !mqa_mul(n, (size_t)batch_tokens(plan), &n) ||
+        !mqa_mul(n, (size_t)plan->cache->config.head_dim_vo, &n) || n > PTRDIFF_MAX / sizeof(float))
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "mqa_run.states: %" PRId64 " groups of %" PRId64
+                        " tokens are beyond any address space: batch sequences that begin alike",
+                        mqa_plan_n_groups(plan), batch_tokens(plan));
+    return MQA_OK;
+}
+
 static mqa_status check_run(const mqa_plan *plan, const mqa_run *run, mqa_error *err)
 {
     if (!run->q || (!run->states && !run->out))
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "mqa_plan_run: q is NULL, or neither out nor states is given");
-    if (run->states &&
-        (!run->states->m || !run->states->l || !run->states->o || run->out || run->lse || run->sinks))
-        return mqa_fail(
-            err, MQA_ERR_INVALID_ARGUMENT,
-            "mqa_run.states: give m, l and o, and no out, lse or sinks: mqa_states_finish makes those");
     if (run->layer < 0 || run->layer >= plan->cache->config.n_layers)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "layer %d: the cache has %d", run->layer,
                         plan->cache->config.n_layers);
     if (plan->n_tasks == 0)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "the plan has no batch: call mqa_plan_batch first");
     for (int i = 0; i < plan->n_items; i++)
-        if (plan->items[i].sequence->length != plan->items[i].length)
+        if (plan->items[i].sequence->version != plan->items[i].version)
             return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                            "item %d's sequence has changed its length since mqa_plan_batch", i);
+                            "item %d's sequence was extended, truncated or evicted since mqa_plan_batch", i);
+    if (run->states) MQA_TRY(check_states(plan, run, err));
     MQA_TRY(check_values(run->sinks, plan->options.n_heads, "sinks", err));
     MQA_TRY(check_values(run->alibi_slopes, plan->options.n_heads, "alibi_slopes", err));
     return run->alibi_slopes ? check_distances(plan, err) : MQA_OK;
@@ -431,10 +450,9 @@ mqa_status mqa_plan_run(mqa_plan *plan, const mqa_run *run, mqa_error *err)
     mqa_run own;
     MQA_TRY(MQA_TAKE(mqa_run, run, &own, err));
     MQA_TRY(check_run(plan, &own, err));
-    const mqa_item *last = &plan->items[plan->n_items - 1];
     mqa_layer_run layer = {.plan = plan,
                            .run = &own,
-                           .n_tokens = last->first_row + last->n_queries,
+                           .n_tokens = batch_tokens(plan),
                            .first_group = mqa_plan_first_group(plan),
                            .number = ++plan->n_layers_run};
     if (own.states) clear_states(&layer);

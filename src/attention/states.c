@@ -60,6 +60,10 @@ mqa_status mqa_states_finish(const mqa_context *ctx, int64_t n_rows, int head_di
 {
     MQA_TRY(check(ctx, n_rows, head_dim_vo, &states, err));
     if (!out) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_states_finish: out is NULL");
+    for (int64_t r = 0; sinks && r < n_rows; r++)
+        if (!isfinite(sinks[r]))
+            return mqa_fail(err, MQA_ERR_NOT_FINITE, "mqa_states_finish: the sink of row %lld is not finite",
+                            (long long)r);
     const mqa_attention_kernels *kernels = mqa_context_attention(ctx);
     const mqa_fpenv saved = mqa_fpenv_enter();
     for (int64_t r = 0; r < n_rows; r++) {

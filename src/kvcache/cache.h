@@ -49,6 +49,7 @@ struct mqa_sequence {
     mqa_sequence *next, *previous;
     int64_t first_position; /* a multiple of MQA_SEQUENCE_UNIT */
     int64_t length;         /* the position after the last token */
+    uint64_t version; /* another one whenever tokens or pages come or go: what was planned is stale then */
     /* A page is a position / page_tokens. Those behind the window were given back: [gap_begin, gap_end),
      * which begins after the sinks' pages, or with the sequence if it has none. */
     int64_t first_page, gap_begin, gap_end;

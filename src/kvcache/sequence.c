@@ -113,6 +113,7 @@ static void drop_behind(mqa_sequence *seq, int64_t live_page)
     memmove(seq->pages + from, seq->pages + to, (size_t)(seq->n_pages - to) * sizeof *seq->pages);
     seq->n_pages -= to - from;
     seq->gap_end = live_page;
+    seq->version++;
 }
 
 void mqa_sequence_destroy(mqa_sequence **seq)
@@ -240,6 +241,7 @@ mqa_status mqa_sequence_extend(mqa_sequence *seq, int64_t n_tokens, mqa_error *e
     const int64_t n_pages = mqa_sequence_slot(seq, end);
     while (seq->n_pages < n_pages) seq->pages[seq->n_pages++] = mqa_arena_take(&seq->cache->arena);
     seq->length += n_tokens;
+    seq->version++;
     return MQA_OK;
 }
 
@@ -292,5 +294,6 @@ mqa_status mqa_sequence_truncate(mqa_sequence *seq, int64_t length, mqa_error *e
         seq->stale = false; /* whole pages go */
     drop_end(seq, mqa_pages_for(length, page_tokens(seq)));
     seq->length = length;
+    seq->version++;
     return MQA_OK;
 }

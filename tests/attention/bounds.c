@@ -9,8 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const double U = 0x1p-24;     /* f32 rounds by so much, relatively */
-static const double TINY = 0x1p-126; /* the bf16 recipes take less for zero */
+static const double U = 0x1p-24;       /* f32 rounds by so much, relatively */
+static const double TINY = 0x1p-126;   /* the bf16 recipes take less for zero */
+static const double TINY_P = 0x1p-125; /* exp gives 0 below e^-87 */
+/* int8: a span whose largest p times V's scale is less than 65535 / FLT_MAX counts for zero. */
+static const double TINY_W = 127 * 65535 / 0x1.fffffep127;
 
 static const format_error exact_float = {.nmse_to_stored = 1e-11};
 static const format_error fast_bf16 = {.q_relative = 0x1p-9, .p_relative = 0x1p-9, .nmse_to_stored = 1e-5};
@@ -125,10 +128,11 @@ bool within_bounds(const problem *stored, row_id id, const oracle_row *right, bo
     const double grown = worst < 1 ? exp(2 * worst) : INFINITY;
     bool good = true;
     for (int c = 0; c < s->d_v && good && out; c++) {
-        double bound = 0, squares = 0, magnitude = 0, codes = 0;
+        double bound = 0, squares = 0, magnitude = 0, codes = 0, lost = 0;
         for (int64_t t = 0; t < n; t++) {
             if (right->p[t] == 0) continue;
             const double v = fabs((double)v_of(&r, t)[c]);
+            lost += TINY_P * v + (fv->p_absolute > 0 ? TINY_W : 0);
             magnitude += right->p[t] * v;
             squares += right->p[t] * v * right->p[t] * v;
             bound += right->p[t] * error[t] * (v + fabs(right->out[c]));
@@ -136,7 +140,7 @@ bool within_bounds(const problem *stored, row_id id, const oracle_row *right, bo
             if (a > 0) codes += v / a * (v / a);
         }
         bound = bound * grown + 32 * U * magnitude + 4 * fv->p_relative * sqrt(squares) +
-                4 * fv->p_absolute * p_largest * sqrt(codes) + TINY * (double)(2 * n);
+                4 * fv->p_absolute * p_largest * sqrt(codes) + TINY * (double)(2 * n) + lost;
         const double off = fabs((double)out[c] - right->out[c]);
         if (isfinite(grown) ? off <= bound : isfinite(out[c])) continue;
         snprintf(why, 256, "out[%d] is %.9g, the oracle's %.9g: %.2g off, may be %.2g", c, (double)out[c],

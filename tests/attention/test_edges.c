@@ -259,6 +259,7 @@ static void tree_of_drafts(void **state)
 
 typedef struct bench {
     mqa_context *ctx;
+    mqa_cache_config cache_config;
     mqa_cache *cache;
     mqa_sequence *seq;
     mqa_plan *plan;
@@ -280,6 +281,7 @@ static int set_up(void **state)
     mqa_plan_options plan = mqa_plan_options_default();
     plan.n_heads = 1;
     plan.sm_scale = 1;
+    b->cache_config = config;
     b->states = (mqa_states){b->m, b->l, b->out};
     b->run = (mqa_run){.struct_size = sizeof b->run,
                        .q = b->x,
@@ -340,6 +342,12 @@ static void hostile_masks(void **state)
     assert_int_equal(mqa_plan_batch(b->plan, &newer, 1, NULL), MQA_ERR_UNSUPPORTED);
     const mqa_plan_item several[] = {good, bad[0]};
     REFUSED(mqa_plan_batch(b->plan, several, 2, NULL));
+    REFUSED(mqa_plan_batch(NULL, &good, 1, NULL));
+    for (int n = -1; n < 2; n++) {
+        assert_int_equal(mqa_plan_batch(b->plan, &good, 1, NULL), MQA_OK);
+        REFUSED(mqa_plan_batch(b->plan, n == 1 ? NULL : &good, n, NULL));
+        REFUSED(mqa_plan_run(b->plan, &b->run, NULL));
+    }
 }
 
 static void far_positions(void **state)
@@ -380,6 +388,70 @@ static void wrong_runs(void **state)
     assert_int_equal(mqa_plan_run(b->plan, &b->run, &err), MQA_OK);
 }
 
+/* What was planned is stale as soon as tokens or pages come or go, even where the length is what it was. */
+static void stale_batches(void **state)
+{
+    bench *b = *state;
+    mqa_error err;
+    const mqa_plan_item item = {.sequence = b->seq, .n_queries = 2};
+    assert_int_equal(mqa_plan_batch(b->plan, &item, 1, &err), MQA_OK);
+    assert_int_equal(mqa_sequence_truncate(b->seq, 10, &err), MQA_OK);
+    REFUSED(mqa_plan_run(b->plan, &b->run, &err));
+    assert_int_equal(mqa_sequence_extend(b->seq, 10, &err), MQA_OK);
+    REFUSED(mqa_plan_run(b->plan, &b->run, &err));
+
+    /* Queries that see pages which are then given back. */
+    enum { N = 192 };
+    mqa_cache_config config = b->cache_config;
+    mqa_plan_options options = mqa_plan_options_default();
+    config.window = 10;
+    options.n_heads = 1;
+    options.sm_scale = 1;
+    mqa_cache *cache;
+    mqa_sequence *seq;
+    mqa_plan *plan;
+    static float x[N * D], out[N * D];
+    assert_int_equal(mqa_cache_create(b->ctx, &config, &cache, &err), MQA_OK);
+    assert_int_equal(mqa_sequence_create(cache, &seq, &err), MQA_OK);
+    assert_int_equal(mqa_plan_create(cache, &options, &plan, &err), MQA_OK);
+    assert_int_equal(mqa_sequence_extend(seq, N, &err), MQA_OK);
+    assert_int_equal(mqa_sequence_write(seq, 0, 0, N, x, D, D, x, D, D, &err), MQA_OK);
+    const mqa_plan_item all = {.sequence = seq, .n_queries = N};
+    mqa_run run = b->run;
+    run.q = x, run.out = out;
+    assert_int_equal(mqa_plan_batch(plan, &all, 1, &err), MQA_OK);
+    assert_int_equal(mqa_plan_run(plan, &run, &err), MQA_OK);
+    assert_true(mqa_sequence_evict(seq) > 0);
+    REFUSED(mqa_plan_run(plan, &run, &err));
+    REFUSED(mqa_plan_batch(plan, &all, 1, &err));
+    const mqa_plan_item last = {.sequence = seq, .n_queries = 1};
+    assert_int_equal(mqa_plan_batch(plan, &last, 1, &err), MQA_OK);
+    assert_true(mqa_sequence_evict(seq) == 0); /* does nothing */
+    assert_int_equal(mqa_plan_run(plan, &run, &err), MQA_OK);
+    mqa_plan_destroy(&plan);
+    mqa_sequence_destroy(&seq);
+    mqa_cache_destroy(&cache);
+}
+
+/* Between two sequences that begin far apart lie more groups than there can be states of. */
+static void states_beyond_memory(void **state)
+{
+    bench *b = *state;
+    mqa_error err;
+    mqa_sequence *far;
+    assert_int_equal(mqa_sequence_create_at(b->cache, INT64_C(1) << 61, &far, &err), MQA_OK);
+    assert_int_equal(mqa_sequence_extend(far, 1, &err), MQA_OK);
+    b->run.states = &b->states;
+    b->run.out = NULL;
+    for (int bits = 10; bits <= 20; bits += 10) { /* 2^64 bytes and more, 2^72 floats */
+        const mqa_plan_item items[] = {{.sequence = b->seq, .n_queries = 1},
+                                       {.sequence = far, .n_queries = 1 << bits, .q_ahead = 1 << bits}};
+        assert_int_equal(mqa_plan_batch(b->plan, items, 2, &err), MQA_OK);
+        REFUSED(mqa_plan_run(b->plan, &b->run, &err));
+    }
+    mqa_sequence_destroy(&far);
+}
+
 static void wrong_states(void **state)
 {
     bench *b = *state;
@@ -403,6 +475,11 @@ static void wrong_states(void **state)
     assert_true(m[0] == -INFINITY && l[0] == 0 && out[0] == 0 && lse == -INFINITY);
     assert_int_equal(mqa_states_finish(b->ctx, 1, D, into, &sink, out, D, &lse, &err), MQA_OK);
     assert_true(out[0] == 0 && lse == 3);
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(mqa_states_finish(b->ctx, 1, D, into, &bad[i], out, D, &lse, &err),
+                         MQA_ERR_NOT_FINITE);
+    assert_true(lse == 3);
 }
 
 static void wrong_workspaces(void **state)
@@ -466,6 +543,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(hostile_masks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(far_positions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_runs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(stale_batches, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(states_beyond_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_states, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_workspaces, set_up, tear_down),
     };

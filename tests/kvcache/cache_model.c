@@ -9,6 +9,8 @@
 #include "rows.h"
 #include "shadow.h"
 
+enum { MODEL_HEADER = 12, MODEL_RECORD = 8 };
+
 /* The bytes of a record. */
 typedef struct record {
     uint8_t what, who, a, b, c, d;
@@ -435,7 +437,7 @@ static bool run_records(model *m, const uint8_t *records, size_t n)
     return true;
 }
 
-const char *run_model(const uint8_t *program, size_t size)
+static const char *run_model(const uint8_t *program, size_t size)
 {
     static model m;
     memset(&m, 0, sizeof m);
@@ -447,3 +449,9 @@ const char *run_model(const uint8_t *program, size_t size)
     mqa_cache_destroy(&m.cache);
     return same ? NULL : m.why;
 }
+
+const program_kind cache_programs = {.variable = "MQA_CACHE_PROGRAM",
+                                     .header = MODEL_HEADER,
+                                     .record = MODEL_RECORD,
+                                     .records = 120,
+                                     .run = run_model};
