@@ -474,6 +474,8 @@ static void set_up(solver *s)
                                      .k_type = shape->k_type,
                                      .v_type = shape->v_type,
                                      .v_in_k = shape->v_in_k,
+                                     .k_hadamard = shape->k_hadamard,
+                                     .v_hadamard = shape->v_hadamard,
                                      .window = shape->window,
                                      .max_pages = pages,
                                      .page_tokens = way->page_tokens};
