@@ -30,6 +30,19 @@
  * page is shared and not full replaces it by a copy first (copy on write). A shared page counts once in the
  * budget.
  *
+ * Outliers. In real models a few dims of K (often of V too) are 10 to 50 times as large as the others, and
+ * where a scale serves a whole token, as in int8, all other dims lose the bits that those take. k_hadamard
+ * and v_hadamard store a head's dims after an orthonormal Hadamard transform H (QuaRot, arXiv:2404.00456;
+ * QuIP#, arXiv:2402.04396), which spreads each value over its block: the largest power of two that divides
+ * the head dim (128: one block of 128; 96: three of 32; an odd dim: nothing changes). Results are those of
+ * the same formula, since (Hq).(Hk) = q.k and H is its own inverse: q is transformed where it is packed,
+ * after RoPE; out and partial states come turned back, so that states of any caches merge; mqa_sequence_read
+ * gives what was written, at the price of one more rounding to f32. Bytes and pages are as without. Cost
+ * log2(block) additions a value when a token is written, and for each query row of a run Use    with int8 and
+ * int4. f32, bf16, f16 and fp8 have an exponent for each value and gain nothing V in K is transformed as its
+ * K is (v_hadamard isn't looked at). head_dim_vo must be a multiple of K's block then, as it is for 576 and
+ * 512, whose blocks have 64 dims: else mqa_cache_create refuses
+ *
  * Threads. What changes a cache or a block table (create, destroy, extend, fork, truncate, evict, defragment)
  * runs alone: no other call on that cache meanwhile. Between such calls mqa_sequence_write,
  * mqa_sequence_write_paged and mqa_sequence_read may run on any number of threads, as long as no two of them
@@ -82,6 +95,8 @@ typedef struct mqa_cache_config {
     /* V is the first head_dim_vo values of K, in K's format, and takes no room of its own: multi-head latent
      * attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434), head dims 576 and 512. */
     bool v_in_k;
+    /* K, V stored after a Hadamard transform of each head's dims, against outliers: see above. */
+    bool k_hadamard, v_hadamard;
     int64_t window;        /* keys a query sees, self included; 0: all. Pages behind it are given back, */
     int64_t n_sink_tokens; /* but for those of the first tokens of the text. 0: none; only with a window */
     int64_t max_pages;     /* page ids in the arena: the address space, not yet memory */

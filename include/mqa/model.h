@@ -50,6 +50,8 @@ typedef struct mqa_session_options {
     int max_sequences;  /* 0: 1 */
     int chunk;          /* tokens evaluated at once at most, 0: 512. Never changes results. */
     mqa_kv_type k_type, v_type;
+    bool kv_plain; /* int8 and int4 store K and V as they are; by default after a Hadamard transform, since
+                      they lose much to outlier channels (mqa/cache.h, docs/precision.md) */
     size_t kv_budget_bytes; /* for all sequences and layers; 0: what context and max_sequences need */
 } mqa_session_options;
 

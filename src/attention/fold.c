@@ -31,10 +31,18 @@ mqa_fold mqa_fold_begin(const mqa_attention_kernels *kernels, int rows, int d_v,
         .kernels = kernels, .rows = rows, .d_v = d_v, .group = -1, .open_group = group, .total = total};
 }
 
+/* What leaves a group is of V as it was given: public states of any caches merge. */
+static void turn_back(const mqa_fold *f)
+{
+    const size_t row = (size_t)MQA_PAD(f->d_v);
+    for (int r = 0; r < f->rows; r++) f->turn_back(f->open_group.o + (size_t)r * row, f->d_v, f->block);
+}
+
 /* The empty state is an identity of the fold, so the first to come is taken as it is. */
 static void close_group(mqa_fold *f)
 {
     if (f->group < 0) return;
+    if (f->turn_back) turn_back(f);
     if (f->emit) {
         f->emit(f->emit_arg, f->group, f->open_group);
     } else if (f->any) {

@@ -40,6 +40,10 @@ typedef struct mqa_fold {
     int64_t group; /* that open_group is of; -1: none */
     bool any;      /* total holds something */
     mqa_row_states open_group, total;
+    /* Where V is stored transformed: the row kernel that turns each group's o back, before the group leaves
+     * or is folded; NULL: V is as it was given. */
+    void (*turn_back)(float *o, int d_v, int block);
+    int block;
     /* Not NULL: gets each group's states in ascending order, and nothing is folded into total. */
     void (*emit)(void *arg, int64_t group, mqa_row_states states);
     void *emit_arg;

@@ -91,10 +91,10 @@ typedef struct mqa_task {
 typedef struct mqa_scratch {
     void *q;
     float *s;
-    float *p_scale, *lse;              /* [MQA_MAX_ROWS] */
-    float *turned;                     /* the query rows where RoPE turns them, [rows][head_dim_qk] */
-    float *rope_cos, *rope_sin;        /* of one position */
-    unsigned char *v;                  /* V of a span turned from K, where the cache has no V of its own */
+    float *p_scale, *lse;       /* [MQA_MAX_ROWS] */
+    float *turned;              /* the query rows where RoPE or a transform turns them, [rows][head_dim_qk] */
+    float *rope_cos, *rope_sin; /* of one position */
+    unsigned char *v;           /* V of a span turned from K, where the cache has no V of its own */
     mqa_row_states span, group, total; /* span: the state being computed */
 } mqa_scratch;
 

@@ -41,6 +41,11 @@ mqa_fold mqa_results_begin(mqa_block_rows *b, const mqa_scratch *scratch)
     const mqa_plan *plan = b->layer->plan;
     mqa_fold fold =
         mqa_fold_begin(plan->kernels, b->n, plan->cache->config.head_dim_vo, scratch->group, scratch->total);
+    const int block = mqa_cache_v_block(&plan->cache->config);
+    if (block > 1) {
+        fold.turn_back = plan->cache->ctx->kernels->rows.hadamard;
+        fold.block = block;
+    }
     if (b->layer->run->states) {
         fold.emit = emit_states;
         fold.emit_arg = b;

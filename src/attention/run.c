@@ -42,12 +42,18 @@ static size_t section(size_t *end, size_t bytes)
     return begin;
 }
 
+/* Whether queries are changed before they are packed. */
+static bool turns_queries(const mqa_plan *plan)
+{
+    return plan->options.rope || mqa_cache_k_block(&plan->cache->config) > 1;
+}
+
 /* memory NULL: only the size. */
 static size_t divide_scratch(const mqa_plan *plan, int rows, unsigned char *memory, mqa_scratch *out)
 {
     const mqa_cache_config *config = &plan->cache->config;
     const size_t states = mqa_row_states_floats(rows, config->head_dim_vo) * sizeof(float);
-    const size_t row_floats = plan->options.rope ? (size_t)config->head_dim_qk : 0;
+    const size_t row_floats = turns_queries(plan) ? (size_t)config->head_dim_qk : 0;
     const size_t turned_v =
         config->v_in_k ? SPAN_GRANULES * mqa_v_run_bytes(config->k_type, config->head_dim_vo) : 0;
     size_t end = 0;
@@ -116,18 +122,20 @@ static void place_rows(work *w)
     w->kv_head = first->kv_head;
 }
 
-/* RoPE turns copies of the queries; heads of one token stand at one position. */
+/* Copies of the queries, turned by RoPE and transformed as the cache's K is; heads of one token stand at one
+ * position. */
 static void turn_queries(work *w, const float **q)
 {
     const mqa_rope *rope = w->plan->options.rope;
-    const size_t d = (size_t)w->config->head_dim_qk;
+    const mqa_row_kernels *kernels = &w->plan->cache->ctx->kernels->rows;
+    const int d = w->config->head_dim_qk, block = mqa_cache_k_block(w->config);
     for (int r = 0; r < w->unit->rows; r++) {
-        if (r == 0 || w->rows[r].position != w->rows[r - 1].position)
+        if (rope && (r == 0 || w->rows[r].position != w->rows[r - 1].position))
             mqa_rope_table_at(rope, w->rows[r].position, w->scratch->rope_cos, w->scratch->rope_sin);
-        float *copy = w->scratch->turned + (size_t)r * d;
-        memcpy(copy, q[r], d * sizeof *copy);
-        mqa_rope_turn(rope, &w->plan->cache->ctx->kernels->rows, copy, w->scratch->rope_cos,
-                      w->scratch->rope_sin);
+        float *copy = w->scratch->turned + (size_t)r * (size_t)d;
+        memcpy(copy, q[r], (size_t)d * sizeof *copy);
+        if (rope) mqa_rope_turn(rope, kernels, copy, w->scratch->rope_cos, w->scratch->rope_sin);
+        kernels->hadamard(copy, d, block);
         q[r] = copy;
     }
 }
@@ -139,7 +147,7 @@ static int pack_queries(work *w)
     for (int r = 0; r < w->unit->rows; r++)
         q[r] = run->q + (size_t)w->rows[r].token * run->q_stride_token +
                (size_t)w->rows[r].head * run->q_stride_head;
-    if (w->plan->options.rope) turn_queries(w, q);
+    if (turns_queries(w->plan)) turn_queries(w, q);
     return w->plan->kernels->pack_q[w->config->k_type](q, w->unit->rows, w->config->head_dim_qk,
                                                        w->plan->options.sm_scale, w->scratch->q);
 }

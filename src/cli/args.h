@@ -47,6 +47,7 @@ typedef struct cli_common {
     int64_t threads;
     mqa_numerics numerics;
     mqa_kv_type kv[2]; /* K, V */
+    bool kv_plain;
     bool json;
 } cli_common;
 
@@ -73,6 +74,10 @@ typedef struct cli_common {
     {.name = "ctv", .kind = CLI_KV, .out = &(c)->kv[1], .value = "TYPE", .help = "format of V alone",        \
      .one_dash = true},                                                                                      \
     {.name = "cache-type-v", .kind = CLI_KV, .out = &(c)->kv[1], .value = "TYPE", .help = "the same"}
+#define CLI_OPTIONS_SESSION(c)                                                                               \
+    CLI_OPTIONS_KV(c),                                                                                       \
+    {.name = "kv-plain", .kind = CLI_FLAG, .out = &(c)->kv_plain,                                            \
+     .help = "int8 and int4 without their Hadamard transform"}
 #define CLI_OPTIONS_MODEL(path)                                                                              \
     {.letter = 'm', .name = "model", .kind = CLI_TEXT, .out = (path), .value = "FILE",                       \
      .help = "the model, a GGUF file"}

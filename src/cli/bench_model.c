@@ -127,6 +127,7 @@ static int work(model_bench *b)
     options.context = (int64_t)n_tokens;
     options.k_type = b->common.kv[0];
     options.v_type = b->common.kv[1];
+    options.kv_plain = b->common.kv_plain;
     mqa_error err;
     mqa_status status = mqa_session_create(b->model, &options, &b->session, &err);
     if (status == MQA_OK) status = all_tests(b, &err);
@@ -150,7 +151,7 @@ int cli_bench_model(int argc, char **argv)
          false},
         {'r', "repetitions", CLI_INT, &b.repeats, "N", "runs, of which the median counts; default 5", 1,
          BENCH_MAX_REPEATS, false},
-        CLI_OPTIONS_KV(&b.common),
+        CLI_OPTIONS_SESSION(&b.common),
         CLI_OPTIONS_CONTEXT(&b.common),
         CLI_OPTIONS_END,
     };

@@ -113,6 +113,7 @@ static int work(const cli_common *common, const char *path, const char *file, sc
     options.context = s->context;
     options.k_type = common->kv[0];
     options.v_type = common->kv[1];
+    options.kv_plain = common->kv_plain;
     status = mqa_session_create(s->model, &options, &s->session, &err);
     if (status == MQA_OK) status = score(s, &err);
     if (status != MQA_OK) return cli_error_status(status, &err);
@@ -137,7 +138,7 @@ int cli_perplexity(int argc, char **argv)
         CLI_OPTIONS_MODEL(&path),
         {'f', "file", CLI_TEXT, &file, "FILE", "the text (default: stdin)", 0, 0, false},
         {'c', "ctx-size", CLI_INT, &s.context, "N", "tokens a window, default 512", 4, 1 << 24, false},
-        CLI_OPTIONS_KV(&common),
+        CLI_OPTIONS_SESSION(&common),
         CLI_OPTIONS_CONTEXT(&common),
         CLI_OPTIONS_END,
     };

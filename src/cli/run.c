@@ -55,7 +55,7 @@ static int parse(int argc, char **argv, run_options *o)
          false},
         {0, "no-parse-special", CLI_FLAG, &o->no_special, NULL, "\"<eos>\" in the prompt is plain text", 0, 0,
          false},
-        CLI_OPTIONS_KV(&o->common),
+        CLI_OPTIONS_SESSION(&o->common),
         CLI_OPTIONS_CONTEXT(&o->common),
         CLI_OPTIONS_END,
     };
@@ -93,6 +93,7 @@ static int start(const run_options *o, run_state *s)
     options.context = o->context;
     options.k_type = o->common.kv[0];
     options.v_type = o->common.kv[1];
+    options.kv_plain = o->common.kv_plain;
     mqa_status status = encode(o, s, &err);
     if (status != MQA_OK) return cli_error_status(status, &err);
 

@@ -58,6 +58,18 @@ struct mqa_sequence {
     bool stale;     /* the last page holds tokens from length on: it was shared when they were truncated */
 };
 
+/* The blocks in which K and V are stored transformed (kernels/row_kernels.h); 1: as they are given. V in K is
+ * transformed as its K is. */
+static inline int mqa_cache_k_block(const mqa_cache_config *config)
+{
+    return config->k_hadamard ? mqa_hadamard_block(config->head_dim_qk) : 1;
+}
+static inline int mqa_cache_v_block(const mqa_cache_config *config)
+{
+    if (config->v_in_k) return mqa_cache_k_block(config);
+    return config->v_hadamard ? mqa_hadamard_block(config->head_dim_vo) : 1;
+}
+
 /* Checks the shape and works out the layout; max_pages and budget_bytes are not looked at. */
 mqa_status mqa_cache_layout_make(const mqa_cache_config *given, mqa_cache_config *config,
                                  mqa_cache_layout *out, mqa_error *err);

@@ -73,6 +73,11 @@ mqa_status mqa_cache_layout_make(const mqa_cache_config *given, mqa_cache_config
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "cache: v_in_k, but head_dim_vo is %d, more than head_dim_qk, %d",
                         config->head_dim_vo, config->head_dim_qk);
+    if (config->v_in_k && config->head_dim_vo % mqa_cache_k_block(config) != 0)
+        return mqa_fail(
+            err, MQA_ERR_INVALID_ARGUMENT,
+            "cache: v_in_k and k_hadamard, but head_dim_vo, %d, would cut one of K's blocks of %d dims",
+            config->head_dim_vo, mqa_cache_k_block(config));
     const int page_tokens = config->page_tokens == 0 ? MQA_GRANULE : config->page_tokens;
     if (page_tokens != MQA_GRANULE && page_tokens != 2 * MQA_GRANULE && page_tokens != 4 * MQA_GRANULE)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "cache: page_tokens is %d: give 64, 128 or 256",

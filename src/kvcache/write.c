@@ -51,17 +51,23 @@ static const float *row_of(const mqa_rows *rows, size_t token, size_t head, int 
     return scratch;
 }
 
-/* K as it is stored: turned by its position, where the cache asks for that. */
+/* RoPE of one position. */
 typedef struct turn {
-    const mqa_rope *rope; /* NULL: not at all */
+    const mqa_rope *rope; /* NULL: none */
     float c[MQA_MAX_HEAD_DIM / 2], s[MQA_MAX_HEAD_DIM / 2];
 } turn;
 
-static const float *turned(const turn *t, const mqa_cache *cache, const float *k, float *scratch)
+/* A row as it is stored, where the cache asks for that: turned by its position (t NULL: never), transformed.
+ */
+static const float *turned(const turn *t, const mqa_cache *cache, int block, const float *x, int d,
+                           float *scratch)
 {
-    if (!t->rope) return k;
-    if (k != scratch) memcpy(scratch, k, (size_t)cache->config.head_dim_qk * sizeof *k);
-    mqa_rope_turn(t->rope, &cache->ctx->kernels->rows, scratch, t->c, t->s);
+    const mqa_row_kernels *kernels = &cache->ctx->kernels->rows;
+    const mqa_rope *rope = t ? t->rope : NULL;
+    if (!rope && block == 1) return x;
+    if (x != scratch) memcpy(scratch, x, (size_t)d * sizeof *x);
+    if (rope) mqa_rope_turn(rope, kernels, scratch, t->c, t->s);
+    if (block > 1) kernels->hadamard(scratch, d, block);
     return scratch;
 }
 
@@ -73,15 +79,17 @@ static mqa_status write_token(mqa_sequence *seq, int layer, int64_t position, si
     const int in_granule = (int)(position % MQA_GRANULE);
     unsigned char *run = mqa_sequence_granule(seq, layer, 0, position / MQA_GRANULE);
     float scratch[MQA_MAX_HEAD_DIM];
+    const int d = config->head_dim_qk, d_v = config->head_dim_vo;
     for (int head = 0; head < config->n_kv_heads; head++, run += cache->layout.head_stride) {
         const char *bad = NULL;
-        const float *row = row_of(k, token, (size_t)head, config->head_dim_qk, scratch);
-        if (!mqa_pack_k(config->k_type, run, config->head_dim_qk, in_granule, turned(t, cache, row, scratch)))
-            bad = "K";
-        else if (!config->v_in_k &&
-                 !mqa_pack_v(config->v_type, run + cache->layout.k_run, config->head_dim_vo, in_granule,
-                             row_of(v, token, (size_t)head, config->head_dim_vo, scratch)))
-            bad = "V";
+        const float *row = row_of(k, token, (size_t)head, d, scratch);
+        row = turned(t, cache, mqa_cache_k_block(config), row, d, scratch);
+        if (!mqa_pack_k(config->k_type, run, d, in_granule, row)) bad = "K";
+        if (!bad && !config->v_in_k) {
+            row = row_of(v, token, (size_t)head, d_v, scratch);
+            row = turned(NULL, cache, mqa_cache_v_block(config), row, d_v, scratch);
+            if (!mqa_pack_v(config->v_type, run + cache->layout.k_run, d_v, in_granule, row)) bad = "V";
+        }
         if (bad)
             return mqa_fail(err, MQA_ERR_NOT_FINITE,
                             "%s of token %" PRId64 ", head %d, layer %d is not finite", bad, position, head,

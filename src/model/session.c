@@ -53,6 +53,12 @@ static int64_t max_pages(const mqa_session *s, const mqa_session_kind *kind)
     return pages > 0 ? pages : 1;
 }
 
+/* The formats of few levels and a scale for many values. */
+static bool transforms(const mqa_session *s, mqa_kv_type type)
+{
+    return !s->options.kv_plain && (type == MQA_KV_INT8 || type == MQA_KV_INT4);
+}
+
 static mqa_status create_kind(mqa_session *s, mqa_layer_kind which, mqa_error *err)
 {
     const mqa_model *model = s->model;
@@ -67,6 +73,8 @@ static mqa_status create_kind(mqa_session *s, mqa_layer_kind which, mqa_error *e
                                       .head_dim_vo = hp->head_dim,
                                       .k_type = s->options.k_type,
                                       .v_type = s->options.v_type,
+                                      .k_hadamard = transforms(s, s->options.k_type),
+                                      .v_hadamard = transforms(s, s->options.v_type),
                                       .window = which == MQA_LAYER_WINDOW ? hp->window : 0};
     mqa_cache_layout layout;
     MQA_TRY(mqa_cache_layout_make(&kind->config, &kind->config, &layout, err));
@@ -108,7 +116,9 @@ static mqa_status create(mqa_session *s, mqa_error *err)
     MQA_TRY(mqa_workspace_create(s->model, s->options.chunk, &s->ws, err));
     const mqa_plan *plan = s->kind[MQA_LAYER_GLOBAL].plan;
     if (!plan) plan = s->kind[MQA_LAYER_WINDOW].plan;
-    snprintf(s->recipe, sizeof s->recipe, "%s+int8/1", mqa_plan_recipe(plan));
+    const bool transformed = transforms(s, s->options.k_type) || transforms(s, s->options.v_type);
+    snprintf(s->recipe, sizeof s->recipe, "%s+int8/1%s", mqa_plan_recipe(plan),
+             transformed ? "+hadamard/1" : "");
     return MQA_OK;
 }
 

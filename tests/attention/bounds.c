@@ -79,11 +79,23 @@ static double score_error(const row_values *r, const oracle_row *right, const fo
            8 * U * (fabs(right->score[t]) + fabs(right->lse) + bias + 1);
 }
 
-static double largest_of(const float *x, int d)
+/* Of token t's V in blocks that are transformed: 1 for what was given, v_block for what is stored. */
+static double largest_v(const row_values *r, int64_t t, int block)
 {
-    double a = 0;
-    for (int c = 0; c < d; c++) a = fmax(a, fabs((double)x[c]));
+    const int d_v = r->p->shape.d_v;
+    double v[1024], a = 0;
+    hadamard64(v_of(r, t), d_v, block, v);
+    for (int c = 0; c < d_v; c++) a = fmax(a, fabs(v[c]));
     return a;
+}
+
+/* The length of one block of a vector: where o is transformed back, that is what each of its dims is rounded
+ * in the size of. */
+static double block_length(const float *x, int block)
+{
+    double square = 0;
+    for (int c = 0; c < block; c++) square += (double)x[c] * (double)x[c];
+    return sqrt(square);
 }
 
 /* Scores and sums that f32 can't hold make no number; near that, who knows. */
@@ -91,9 +103,9 @@ static bool beyond_f32(const row_values *r, const oracle_row *right)
 {
     const double limit = 1e38;
     const int64_t n = r->p->shape.of[r->id.sequence].n;
+    const double grows = sqrt(v_block(&r->p->shape)) * (double)n; /* at most, in a transform and a sum */
     for (int64_t t = 0; t < n; t++)
-        if (right->size[t] > limit || fabs(right->score[t]) > limit ||
-            largest_of(v_of(r, t), r->p->shape.d_v) * (double)n > limit)
+        if (right->size[t] > limit || fabs(right->score[t]) > limit || largest_v(r, t, 1) * grows > limit)
             return true;
     return false;
 }
@@ -116,31 +128,41 @@ bool within_bounds(const problem *stored, row_id id, const oracle_row *right, bo
     }
 
     double *error = calloc(n > 0 ? (size_t)n : 1, sizeof *error);
+    double *largest = calloc(n > 0 ? (size_t)n : 1, sizeof *largest);
     double worst = 0, lse_error = 0, p_largest = 0;
     for (int64_t t = 0; t < n; t++) {
         if (right->p[t] == 0) continue;
         error[t] = score_error(&r, right, fk, t);
         lse_error += right->p[t] * error[t];
         if (error[t] > worst) worst = error[t];
-        if (fv->p_absolute > 0) p_largest = fmax(p_largest, right->p[t] * largest_of(v_of(&r, t), s->d_v));
+        if (fv->p_absolute > 0) largest[t] = largest_v(&r, t, v_block(s));
+        p_largest = fmax(p_largest, right->p[t] * largest[t]);
     }
     /* First order, until that says nothing. */
     const double grown = worst < 1 ? exp(2 * worst) : INFINITY;
     bool good = true;
+    const int block = v_block(s);
+    double magnitude = 0, lost = 0; /* of a block: of p V, and of what is too small for p */
     for (int c = 0; c < s->d_v && good && out; c++) {
-        double bound = 0, squares = 0, magnitude = 0, codes = 0, lost = 0;
+        double bound = 0, squares = 0, codes = 0;
+        if (c % block == 0) {
+            magnitude = lost = 0;
+            for (int64_t t = 0; t < n; t++) {
+                if (right->p[t] == 0) continue;
+                const double size = block_length(v_of(&r, t) + c, block);
+                magnitude += right->p[t] * size;
+                lost += TINY_P * size + (fv->p_absolute > 0 ? TINY_W * sqrt(block) : 0);
+            }
+        }
         for (int64_t t = 0; t < n; t++) {
             if (right->p[t] == 0) continue;
             const double v = fabs((double)v_of(&r, t)[c]);
-            lost += TINY_P * v + (fv->p_absolute > 0 ? TINY_W : 0);
-            magnitude += right->p[t] * v;
             squares += right->p[t] * v * right->p[t] * v;
             bound += right->p[t] * error[t] * (v + fabs(right->out[c]));
-            const double a = fv->p_absolute > 0 && v > 0 ? largest_of(v_of(&r, t), s->d_v) : 0;
-            if (a > 0) codes += v / a * (v / a);
+            if (largest[t] > 0) codes += v / largest[t] * (v / largest[t]);
         }
         bound = bound * grown + 32 * U * magnitude + 4 * fv->p_relative * sqrt(squares) +
-                4 * fv->p_absolute * p_largest * sqrt(codes) + TINY * (double)(2 * n) + lost;
+                4 * fv->p_absolute * p_largest * sqrt(codes) + TINY * sqrt(block) * (double)(2 * n) + lost;
         const double off = fabs((double)out[c] - right->out[c]);
         if (isfinite(grown) ? off <= bound : isfinite(out[c])) continue;
         snprintf(why, 256, "out[%d] is %.9g, the oracle's %.9g: %.2g off, may be %.2g", c, (double)out[c],
@@ -153,6 +175,6 @@ bool within_bounds(const problem *stored, row_id id, const oracle_row *right, bo
                  lse_bound);
         good = false;
     }
-    free(error);
+    free(error), free(largest);
     return good;
 }

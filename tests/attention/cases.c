@@ -139,6 +139,12 @@ void tidy_case(test_case *c)
     clamp(&c->k_type, 0, MQA_KV_TYPES - 1);
     clamp(&c->v_type, 0, MQA_KV_TYPES - 1);
     if (c->v_in_k) c->v_type = c->k_type;
+    clamp(&c->k_hadamard, 0, 1);
+    clamp(&c->v_hadamard, 0, 1);
+    if (c->v_in_k && c->k_hadamard) { /* V is whole blocks of K */
+        const int64_t block = mqa_hadamard_block((int)c->d);
+        c->d_v = c->d_v < block ? block : c->d_v / block * block;
+    }
     if (c->values == VALUES_HUGE &&
         !(format_holds((mqa_kv_type)c->k_type, 2e20f) && format_holds((mqa_kv_type)c->v_type, 2e38f)))
         c->values = VALUES_SIGMA_10;
@@ -173,6 +179,8 @@ problem_shape case_shape(const test_case *c)
                        .k_type = (mqa_kv_type)c->k_type,
                        .v_type = (mqa_kv_type)c->v_type,
                        .v_in_k = c->v_in_k,
+                       .k_hadamard = c->k_hadamard,
+                       .v_hadamard = c->v_hadamard,
                        .window = c->window,
                        .plan_window = c->plan_window,
                        .n_sink_tokens = c->n_sink_tokens,
@@ -304,6 +312,15 @@ static void draw_heads(test_case *c, column which, uint64_t *rng)
     const bool real = chance(rng, 40);
     c->d = real ? 576 : random_between(rng, 1, 200);
     c->d_v = real ? 512 : random_between(rng, 1, c->d);
+}
+
+/* From a stream of its own, as whatever is added: the other numbers of a seed stay what they were. */
+static void draw_transforms(test_case *c, column which)
+{
+    uint64_t rng = (uint64_t)c->seed;
+    const int often = which == COLUMN_FORMATS || which == COLUMN_MLA ? 50 : 25;
+    c->k_hadamard = (int64_t)chance(&rng, often);
+    c->v_hadamard = (int64_t)chance(&rng, often);
 }
 
 static void draw_sequences(test_case *c, column which, uint64_t *rng)
@@ -444,6 +461,7 @@ test_case random_case(column which, uint64_t seed)
     test_case c = simplest_case(MAX_SEQUENCES);
     c.seed = (int64_t)(random_bits(&rng) >> 24);
     draw_heads(&c, which, &rng);
+    draw_transforms(&c, which);
     draw_sequences(&c, which, &rng);
     draw_masks(&c, which, &rng);
     draw_scores(&c, which, &rng);

@@ -19,6 +19,8 @@
     X(k_type, 0)                                                                                             \
     X(v_type, 0)                                                                                             \
     X(v_in_k, 0)                                                                                             \
+    X(k_hadamard, 0)                                                                                         \
+    X(v_hadamard, 0)                                                                                         \
     X(window, 0)                                                                                             \
     X(plan_window, 0)                                                                                        \
     X(n_sink_tokens, 0)                                                                                      \

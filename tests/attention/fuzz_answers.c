@@ -114,6 +114,8 @@ static problem make_stored(const world *w, const ran *a, const planned *item, in
                   .k_type = c->k_type,
                   .v_type = c->v_type,
                   .v_in_k = c->v_in_k,
+                  .k_hadamard = c->k_hadamard,
+                  .v_hadamard = c->v_hadamard,
                   .window = c->window,
                   .plan_window = o->window_left < 0 || o->window_left == INT64_MAX ? 0 : o->window_left + 1,
                   .n_sink_tokens = o->n_sink_tokens,

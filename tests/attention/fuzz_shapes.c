@@ -180,6 +180,7 @@ static bool cache_is_valid(const mqa_cache_config *c, const mqa_rope *wide)
            c->n_sink_tokens >= 0 && (c->n_sink_tokens == 0 || c->window > 0) &&
            (!c->v_in_k || c->head_dim_vo <= c->head_dim_qk) && c->max_pages > 0 &&
            c->max_pages <= INT32_MAX && (c->budget_bytes == 0 || (page > 0 && c->budget_bytes >= page)) &&
+           (!c->v_in_k || !c->k_hadamard || c->head_dim_vo % (c->head_dim_qk & -c->head_dim_qk) == 0) &&
            (c->rope != wide || c->head_dim_qk >= 64) &&
            (c->page_tokens == 0 || c->page_tokens == 64 || c->page_tokens == 128 || c->page_tokens == 256);
 }
@@ -201,6 +202,8 @@ bool op_cache(world *w, reader *r)
     c.page_tokens = take_one_in(r, 16) ? take_int(r, 1, 64) : page_tokens[take_byte(r) % 4];
     if (take_one_in(r, c.window > 0 ? 2 : 16)) c.n_sink_tokens = take_number(r, 0, 200);
     if (take_one_in(r, 8)) c.v_in_k = true;
+    if (take_one_in(r, 4)) c.k_hadamard = true;
+    if (take_one_in(r, 4)) c.v_hadamard = true;
     if (take_one_in(r, 8)) c.budget_bytes = (size_t)take_number(r, 0, 5000);
     if (take_one_in(r, 16)) c.rope = w->wide_rope;
     const int64_t n = take_number(r, 0, 9), chunk = take_number(r, 1, 9);

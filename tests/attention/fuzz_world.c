@@ -131,6 +131,8 @@ static bool make_cache(world *w, reader *r)
     c->max_pages = take_from(r, 10, 60) * 64 / (c->page_tokens ? c->page_tokens : 64) + 1;
     if (c->window > 0 && take_one_in(r, 2)) c->n_sink_tokens = take_from(r, 1, 150);
     if (c->v_in_k && c->head_dim_vo > c->head_dim_qk) c->head_dim_vo = c->head_dim_qk;
+    c->k_hadamard = take_one_in(r, 4) && (!c->v_in_k || c->head_dim_vo == c->head_dim_qk);
+    c->v_hadamard = take_one_in(r, 4);
     if (take_one_in(r, 4)) c->budget_bytes = (size_t)take_from(r, 1, 30) * mqa_cache_page_bytes(c);
     if (take_one_in(r, 3) && c->head_dim_qk >= 2) {
         mqa_rope_config rope = mqa_rope_config_default();

@@ -490,6 +490,8 @@ static void set_up(solver *s)
                                      .k_type = shape->k_type,
                                      .v_type = shape->v_type,
                                      .v_in_k = shape->v_in_k,
+                                     .k_hadamard = shape->k_hadamard,
+                                     .v_hadamard = shape->v_hadamard,
                                      .window = keeps_window ? shape->window : 0,
                                      .n_sink_tokens =
                                          keeps_window ? shape->n_sink_tokens + way->spare_sinks : 0,

@@ -49,6 +49,7 @@ typedef struct problem_shape {
     int n_heads, n_kv_heads, d, d_v;
     mqa_kv_type k_type, v_type;
     bool v_in_k;
+    bool k_hadamard, v_hadamard;
     int64_t window;               /* the cache's: keys a query sees, itself included */
     int64_t plan_window;          /* the plan's, counted in the same way */
     int64_t n_sink_tokens, chunk; /* sinks: a cache with a window keeps them */
@@ -123,9 +124,15 @@ typedef struct route {
 bool format_holds(mqa_kv_type type, float x);
 problem make_problem(const problem_shape *shape, uint64_t *rng);
 void free_problem(problem *p);
-/* The same problem with K and V as the cache stores them; q, masks and the rest are p's. */
+/* The same problem with K and V as the cache stores them; masks and the rest are p's. Where K is stored
+ * transformed it is left so, and q is transformed too; V is turned back. */
 problem stored_problem(const problem *p);
 void free_stored(problem *p);
+/* 1: not at all. */
+int k_block(const problem_shape *s);
+int v_block(const problem_shape *s);
+/* y = H x of each block of n values. */
+void hadamard64(const float *x, int n, int block, double *y);
 
 /* attention.h's masks in one predicate: whether query number `query` of sequence i sees token t. */
 bool sees(const problem *p, int i, int64_t query, int64_t t);

@@ -10,6 +10,7 @@
 
 #include "harness.h"
 #include "kernels/attention_kernels.h"
+#include "kernels/kernels.h"
 
 uint64_t random_bits(uint64_t *rng)
 {
@@ -209,6 +210,48 @@ void free_problem(problem *p)
     free(p->sinks), free(p->slopes);
 }
 
+int k_block(const problem_shape *s)
+{
+    return s->k_hadamard ? mqa_hadamard_block(s->d) : 1;
+}
+
+int v_block(const problem_shape *s)
+{
+    if (s->v_in_k) return k_block(s);
+    return s->v_hadamard ? mqa_hadamard_block(s->d_v) : 1;
+}
+
+void hadamard64(const float *x, int n, int block, double *y)
+{
+    for (int i = 0; i < n; i++) y[i] = (double)x[i] / sqrt(block);
+    for (int step = 1; step < block; step *= 2)
+        for (int i = 0; i < n; i++) {
+            if (i & step) continue;
+            const double a = y[i], b = y[i + step];
+            y[i] = a + b;
+            y[i + step] = a - b;
+        }
+}
+
+/* The library's own transform and packing: stored values are what they say. */
+static float *transformed(const float *x, int64_t vectors, int d, int block)
+{
+    float *y = array(vectors * d, sizeof *y);
+    memcpy(y, x, (size_t)(vectors * d) * sizeof *y);
+    for (int64_t t = 0; t < vectors; t++)
+        mqa_kernels_get(MQA_ISA_REFERENCE)->rows.hadamard(y + t * d, d, block);
+    return y;
+}
+
+static void turn_back(float *x, int64_t vectors, int d, int block)
+{
+    double y[1024];
+    for (int64_t t = 0; t < vectors && block > 1; t++) {
+        hadamard64(x + t * d, d, block, y);
+        for (int c = 0; c < d; c++) x[t * d + c] = (float)y[c];
+    }
+}
+
 problem stored_problem(const problem *p)
 {
     const problem_shape *s = &p->shape;
@@ -216,20 +259,22 @@ problem stored_problem(const problem *p)
     unsigned char *run = aligned_alloc(64, mqa_k_run_bytes(MQA_KV_F32, 1024));
     for (int i = 0; i < s->n_sequences; i++) {
         const int64_t vectors = s->of[i].n * s->n_kv_heads;
-        out.k[i] = array(vectors * s->d, sizeof(float));
+        out.q[i] = transformed(p->q[i], s->of[i].n_queries * s->n_heads, s->d, k_block(s));
+        out.k[i] = transformed(p->k[i], vectors, s->d, k_block(s));
         for (int64_t t = 0; t < vectors; t++) {
-            if (!mqa_pack_k(s->k_type, run, s->d, 5, p->k[i] + t * s->d)) abort();
+            if (!mqa_pack_k(s->k_type, run, s->d, 5, out.k[i] + t * s->d)) abort();
             mqa_unpack_k(s->k_type, run, s->d, 5, out.k[i] + t * s->d);
         }
         if (s->v_in_k) {
             out.v[i] = first_dims(out.k[i], vectors, s->d, s->d_v);
-            continue;
+        } else {
+            out.v[i] = transformed(p->v[i], vectors, s->d_v, v_block(s));
+            for (int64_t t = 0; t < vectors; t++) {
+                if (!mqa_pack_v(s->v_type, run, s->d_v, 5, out.v[i] + t * s->d_v)) abort();
+                mqa_unpack_v(s->v_type, run, s->d_v, 5, out.v[i] + t * s->d_v);
+            }
         }
-        out.v[i] = array(vectors * s->d_v, sizeof(float));
-        for (int64_t t = 0; t < vectors; t++) {
-            if (!mqa_pack_v(s->v_type, run, s->d_v, 5, p->v[i] + t * s->d_v)) abort();
-            mqa_unpack_v(s->v_type, run, s->d_v, 5, out.v[i] + t * s->d_v);
-        }
+        turn_back(out.v[i], vectors, s->d_v, v_block(s));
     }
     free(run);
     return out;
@@ -237,7 +282,7 @@ problem stored_problem(const problem *p)
 
 void free_stored(problem *p)
 {
-    for (int i = 0; i < p->shape.n_sequences; i++) free(p->k[i]), free(p->v[i]);
+    for (int i = 0; i < p->shape.n_sequences; i++) free(p->q[i]), free(p->k[i]), free(p->v[i]);
 }
 
 void free_answer(const problem *p, answer *a)

@@ -92,6 +92,30 @@ static void keep(mqa_kv_type type, const float *x, int d, kept *out)
     }
 }
 
+/* Section 5's Hadamard transform, halves first. */
+static void butterflies(float *x, int block)
+{
+    const int half = block / 2;
+    if (half == 0) return;
+    butterflies(x, half);
+    butterflies(x + half, half);
+    for (int i = 0; i < half; i++) {
+        const float a = x[i], b = x[i + half];
+        x[i] = a + b;
+        x[i + half] = a - b;
+    }
+}
+
+static void hadamard32(float *x, int d, int block)
+{
+    if (block == 1) return;
+    int log = 0;
+    while (1 << log < block) log++;
+    const float norm = ldexpf(log % 2 ? sqrtf(0.5f) : 1, -(log / 2));
+    for (int i = 0; i < d; i++) x[i] = x[i] * norm + 0.0f;
+    for (int i = 0; i < d; i += block) butterflies(x + i, block);
+}
+
 static float score(mqa_kv_type type, const float *q, const kept *k, int d)
 {
     float x = 0;
@@ -208,6 +232,7 @@ static void row(const row_of *r, float *out, float *lse)
             span_state(r, t, &span);
             fold(&group, &span, s->d_v);
         }
+        hadamard32(group.o, s->d_v, v_block(s));
         fold(&total, &group, s->d_v);
     }
     if (r->p->sinks) {
@@ -219,13 +244,16 @@ static void row(const row_of *r, float *out, float *lse)
 }
 
 /* One KV head's vectors. */
-static kept *keep_head(mqa_kv_type type, const float *x, int64_t n, int n_kv_heads, int kv, int d)
+static kept *keep_head(mqa_kv_type type, const float *x, int64_t n, int n_kv_heads, int kv, int d, int block)
 {
+    float vector[MAX_D];
     kept *out = malloc((size_t)(n + 1) * sizeof *out);
     float *values = out[0].x = malloc((size_t)(n * d + 1) * sizeof *values);
     for (int64_t t = 0; t < n; t++) {
         out[t].x = values + t * d;
-        keep(type, x + (t * n_kv_heads + kv) * d, d, &out[t]);
+        memcpy(vector, x + (t * n_kv_heads + kv) * d, (size_t)d * sizeof *vector);
+        hadamard32(vector, d, block);
+        keep(type, vector, d, &out[t]);
     }
     return out;
 }
@@ -243,13 +271,16 @@ static void rows_of(const problem *p, int i, int64_t first, int64_t end, int hea
 {
     const problem_shape *s = &p->shape;
     const int kv = head / (s->n_heads / s->n_kv_heads);
-    kept *k = keep_head(s->k_type, p->k[i], s->of[i].n, s->n_kv_heads, kv, s->d);
-    kept *v = s->v_in_k ? k : keep_head(s->v_type, p->v[i], s->of[i].n, s->n_kv_heads, kv, s->d_v);
+    kept *k = keep_head(s->k_type, p->k[i], s->of[i].n, s->n_kv_heads, kv, s->d, k_block(s));
+    kept *v =
+        s->v_in_k ? k : keep_head(s->v_type, p->v[i], s->of[i].n, s->n_kv_heads, kv, s->d_v, v_block(s));
     for (int64_t query = first; query < end; query++)
         for (int h = head; h < head + n_heads; h++) {
             row_of r = {.p = p, .k = k, .v = v, .id = {i, query, h}, .position = position_of(p, i, query)};
             const int64_t j = query * s->n_heads + h;
-            for (int c = 0; c < s->d; c++) r.q[c] = p->q[i][j * s->d + c] * p->sm_scale;
+            memcpy(r.q, p->q[i] + j * s->d, (size_t)s->d * sizeof *r.q);
+            hadamard32(r.q, s->d, k_block(s));
+            for (int c = 0; c < s->d; c++) r.q[c] *= p->sm_scale;
             row(&r, out + (j - to) * s->d_v, lse + j - to);
         }
     if (v != k) free_head(v);

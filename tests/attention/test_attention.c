@@ -99,6 +99,8 @@ static void check_accuracy(mqa_isa isa, mqa_numerics numerics, int times, int bf
         if (round % test_share() != 0) continue;
         s.k_type = (mqa_kv_type)(round % MQA_KV_TYPES);
         s.v_type = (mqa_kv_type)(round / MQA_KV_TYPES % MQA_KV_TYPES);
+        s.k_hadamard = round / (MQA_KV_TYPES * MQA_KV_TYPES) % 2;
+        s.v_hadamard = s.k_hadamard;
         if (bf16_only && s.k_type != MQA_KV_BF16 && s.v_type != MQA_KV_BF16) continue;
         problem p = make_problem(&s, &rng), stored = stored_problem(&p);
         const route way = {.isa = isa,

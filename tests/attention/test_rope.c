@@ -21,6 +21,7 @@ typedef struct arrays {
     float q[QUERIES * HEADS * D], k[TOKENS * KV_HEADS * D], v[TOKENS * KV_HEADS * D];
 } arrays;
 
+/* int8 keeps K and V transformed: that comes after RoPE. */
 static void attend(mqa_context *ctx, const mqa_rope *rope, mqa_kv_type type, const arrays *x, int64_t chunk,
                    float *out)
 {
@@ -31,6 +32,8 @@ static void attend(mqa_context *ctx, const mqa_rope *rope, mqa_kv_type type, con
                                      .head_dim_vo = D,
                                      .k_type = type,
                                      .v_type = type,
+                                     .k_hadamard = type == MQA_KV_INT8,
+                                     .v_hadamard = type == MQA_KV_INT8,
                                      .rope = rope,
                                      .max_pages = TOKENS / 64 + 1};
     mqa_plan_options options = mqa_plan_options_default();

@@ -113,6 +113,8 @@ static problem nth_problem(int i, int f)
     problem_shape s = shapes[i];
     s.k_type = formats[f][0];
     s.v_type = formats[f][1];
+    s.k_hadamard = (f + i) % 2;
+    s.v_hadamard = (f + i) / 2 % 2;
     return make_problem(&s, &rng);
 }
 

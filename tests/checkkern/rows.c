@@ -74,6 +74,12 @@ static void check_size(const mqa_row_kernels *reference, const mqa_kernels *tabl
     ck_same("exp_sum's values", a, b, (size_t)n);
     ck_same("exp_sum", &sums[0], &sums[1], 1);
 
+    for (int block = 1; block <= mqa_hadamard_block(n); block *= 2) {
+        reference->hadamard(a = copy_of(x, n), n, block);
+        tested->hadamard(b = copy_of(x, n), n, block);
+        ck_same("hadamard", a, b, (size_t)n);
+    }
+
     if (n % 2) return;
     float *c = make_values(n / 2, 0), *s = make_values(n / 2, 0);
     for (int neox = 0; neox < 2; neox++) {
@@ -85,7 +91,7 @@ static void check_size(const mqa_row_kernels *reference, const mqa_kernels *tabl
 
 void check_rows(void)
 {
-    static const int large[] = {64, 95, 96, 128, 256, 576, 640, 641, 1536, 2048, 4097};
+    static const int large[] = {64, 80, 95, 96, 128, 256, 576, 640, 641, 1024, 1536, 2048, 4097};
     for (int i = 0; i < ck_n_tables; i++) {
         const mqa_kernels *k = ck_tables[i];
         for (int n = 1; n <= 50 + (int)(sizeof large / sizeof *large); n++) {
@@ -123,6 +129,9 @@ static void run_rows(void *arg)
     case 5:
         b->k->exp_sum(b->x, 9.0f, b->n, b->y);
         break;
+    case 6:
+        b->k->hadamard(b->y, b->n, 128);
+        break;
     default:
         b->k->add(b->y, b->w, b->n);
     }
@@ -130,8 +139,8 @@ static void run_rows(void *arg)
 
 void bench_rows(void)
 {
-    static const char *const names[] = {
-        "rms_norm", "rope, halves", "rope, neighbours", "gelu_mul", "silu_mul", "exp_sum", "add"};
+    static const char *const names[] = {"rms_norm", "rope, halves", "rope, neighbours", "gelu_mul",
+                                        "silu_mul", "exp_sum",      "hadamard of 128",  "add"};
     const mqa_kernels *k = mqa_kernels_get(MQA_ISA_AUTO);
     enum { N = 2048 };
     printf("rows %s, one thread, %d values: Gvalues/s\n", mqa_isa_name(k->isa), N);
@@ -139,5 +148,5 @@ void bench_rows(void)
                     make_values(N, 0)};
     for (int i = 0; i < N; i++)
         b.c[i] = 0.70710678f; /* a rotation, so that values stay as large as they are */
-    for (; b.which < 7; b.which++) printf("  %-18s %.2f\n", names[b.which], 1e-9 * N * ck_rate(run_rows, &b));
+    for (; b.which < 8; b.which++) printf("  %-18s %.2f\n", names[b.which], 1e-9 * N * ck_rate(run_rows, &b));
 }

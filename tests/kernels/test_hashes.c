@@ -48,8 +48,10 @@ static void *zeroed(size_t size)
     return memset(p, 0, size);
 }
 
-/* Row r sees the tokens [13 r, LENGTH - 40 r): several spans, and both edges inside granules. */
-static uint64_t attention_hash(const mqa_attention_kernels *a, mqa_kv_type k_type, mqa_kv_type v_type, int d)
+/* Row r sees the tokens [13 r, LENGTH - 40 r): several spans, and both edges inside granules. rows, block: K,
+ * V, q and the states are transformed in such blocks; 1: not at all. */
+static uint64_t attention_hash(const mqa_attention_kernels *a, const mqa_row_kernels *rows,
+                               mqa_kv_type k_type, mqa_kv_type v_type, int d, int block)
 {
     uint64_t state = (uint64_t)d;
     void *k_runs[GRANULES], *v_runs[GRANULES];
@@ -62,12 +64,15 @@ static uint64_t attention_hash(const mqa_attention_kernels *a, mqa_kv_type k_typ
     }
     for (int t = 0; t < LENGTH; t++) {
         for (int i = 0; i < d; i++) x[i] = next_value(&state);
+        rows->hadamard(x, d, block);
         assert_true(mqa_pack_k(k_type, k_runs[t / MQA_GRANULE], d, t % MQA_GRANULE, x));
         for (int i = 0; i < d; i++) x[i] = next_value(&state);
+        rows->hadamard(x, d, block);
         assert_true(mqa_pack_v(v_type, v_runs[t / MQA_GRANULE], d, t % MQA_GRANULE, x));
     }
     for (int r = 0; r < ROWS; r++) {
         for (int i = 0; i < d; i++) q_data[r][i] = next_value(&state);
+        rows->hadamard(q_data[r], d, block);
         q[r] = q_data[r];
         out[r] = out_data[r];
     }
@@ -94,6 +99,7 @@ static uint64_t attention_hash(const mqa_attention_kernels *a, mqa_kv_type k_typ
         a->pv[v_type](s, MQA_SPAN, p_scale, ROWS, v, 8, d, o[to]);
         if (span) a->fold(ROWS, d, m[0], l[0], o[0], m[1], l[1], o[1]);
     }
+    for (int r = 0; r < ROWS; r++) rows->hadamard(o[0] + r * MQA_PAD(d), d, block);
     a->finish(ROWS, d, m[0], l[0], o[0], out, lse);
 
     uint64_t hash = hash_bytes(14695981039346656037u, lse, sizeof lse);
@@ -164,7 +170,7 @@ static void check_hash(const char *what, const mqa_attention_kernels *a, const c
     checked++;
 }
 
-static void check_table(const char *what, const mqa_attention_kernels *a)
+static void check_table(const char *what, const mqa_attention_kernels *a, const mqa_row_kernels *rows)
 {
     static const char *const names[MQA_KV_TYPES] = {"f32",      "bf16",     "int8", "f16",
                                                     "fp8_e4m3", "fp8_e5m2", "int4"};
@@ -172,7 +178,16 @@ static void check_table(const char *what, const mqa_attention_kernels *a)
         for (int v = 0; v < MQA_KV_TYPES; v++)
             for (size_t i = 0; i < sizeof dims / sizeof *dims && is_hashed(k, v); i++)
                 check_hash(what, a, names[k], names[v], dims[i],
-                           attention_hash(a, (mqa_kv_type)k, (mqa_kv_type)v, dims[i]));
+                           attention_hash(a, rows, (mqa_kv_type)k, (mqa_kv_type)v, dims[i], 1));
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        const int d = dims[i], block = mqa_hadamard_block(d);
+        check_hash(what, a, "bf16", "hadamard", d,
+                   attention_hash(a, rows, MQA_KV_BF16, MQA_KV_BF16, d, block));
+        check_hash(what, a, "int8", "hadamard", d,
+                   attention_hash(a, rows, MQA_KV_INT8, MQA_KV_INT8, d, block));
+        check_hash(what, a, "int4", "hadamard", d,
+                   attention_hash(a, rows, MQA_KV_INT4, MQA_KV_INT4, d, block));
+    }
     check_hash(what, a, "scores", "softcap", 0, softcap_hash(a));
     check_hash(what, a, "scores", "alibi", 0, alibi_hash(a));
 }
@@ -182,13 +197,13 @@ static void plain_c_versions(void **unused)
     (void)unused;
     static mqa_kernels table;
     const mqa_kernels *reference = mqa_kernels_get(MQA_ISA_REFERENCE);
-    check_table("reference", &reference->attention[MQA_NUMERICS_PORTABLE]);
+    check_table("reference", &reference->attention[MQA_NUMERICS_PORTABLE], &reference->rows);
     table = *reference;
     mqa_avx512_bf16_reference(&table);
-    check_table("avx512-bf16 in plain C", &table.attention[MQA_NUMERICS_FAST]);
+    check_table("avx512-bf16 in plain C", &table.attention[MQA_NUMERICS_FAST], &table.rows);
     table = *reference;
     mqa_attention_amx_c(&table);
-    check_table("amx-c", &table.attention[MQA_NUMERICS_FAST]);
+    check_table("amx-c", &table.attention[MQA_NUMERICS_FAST], &table.rows);
 }
 
 static void every_instruction_set_here(void **unused)
@@ -197,8 +212,8 @@ static void every_instruction_set_here(void **unused)
     for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON; isa++) {
         const mqa_kernels *k = mqa_kernels_get((mqa_isa)isa);
         if (!k) continue;
-        check_table(mqa_isa_name((mqa_isa)isa), &k->attention[MQA_NUMERICS_FAST]);
-        check_table(mqa_isa_name((mqa_isa)isa), &k->attention[MQA_NUMERICS_PORTABLE]);
+        check_table(mqa_isa_name((mqa_isa)isa), &k->attention[MQA_NUMERICS_FAST], &k->rows);
+        check_table(mqa_isa_name((mqa_isa)isa), &k->attention[MQA_NUMERICS_PORTABLE], &k->rows);
         print_message("%s: fast is %s\n", mqa_isa_name((mqa_isa)isa), k->attention[MQA_NUMERICS_FAST].recipe);
     }
     assert_true(checked > 0);

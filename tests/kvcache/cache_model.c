@@ -409,6 +409,8 @@ static bool make_cache(model *m, const uint8_t *h)
                            .head_dim_vo = 1 + h[4] % 24,
                            .k_type = (mqa_kv_type)(h[5] % MQA_KV_TYPES),
                            .v_type = (mqa_kv_type)(h[6] % MQA_KV_TYPES),
+                           .k_hadamard = h[5] / MQA_KV_TYPES % 2,
+                           .v_hadamard = h[6] / MQA_KV_TYPES % 2,
                            .window = h[7] % 2 ? 1 + (h[8] | h[9] << 8) % 400 : 0,
                            .n_sink_tokens = h[7] % 4 == 3 ? 1 + h[7] / 4 * 5 + (h[8] % 8 ? 0 : 8192) : 0,
                            .max_pages = 1 + h[10] % 40,

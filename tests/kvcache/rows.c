@@ -27,6 +27,18 @@ void stamped_row(uint32_t stamp, int layer, int head, bool is_v, int d, float *x
     for (int i = 0; i < d; i++) x[i] = (float)((int)((base + (uint32_t)i * 5) % 199) - 99);
 }
 
+static int block_of(const mqa_cache *cache, bool is_v)
+{
+    return is_v ? mqa_cache_v_block(&cache->config) : mqa_cache_k_block(&cache->config);
+}
+
+void stored_row(const mqa_cache *cache, uint32_t stamp, int layer, int head, bool is_v, float *x)
+{
+    const int d = is_v ? cache->config.head_dim_vo : cache->config.head_dim_qk;
+    stamped_row(stamp, layer, head, is_v, d, x);
+    cache->ctx->kernels->rows.hadamard(x, d, block_of(cache, is_v));
+}
+
 void stamped_granule(const mqa_cache *cache, const uint32_t *stamps, int layer, int head, unsigned char *run)
 {
     const mqa_cache_config *c = &cache->config;
@@ -34,9 +46,9 @@ void stamped_granule(const mqa_cache *cache, const uint32_t *stamps, int layer, 
     memset(run, 0, cache->layout.head_bytes);
     for (int t = 0; t < MQA_GRANULE; t++) {
         if (stamps[t] == 0) continue;
-        stamped_row(stamps[t], layer, head, false, c->head_dim_qk, x);
+        stored_row(cache, stamps[t], layer, head, false, x);
         if (!mqa_pack_k(c->k_type, run, c->head_dim_qk, t, x)) abort();
-        stamped_row(stamps[t], layer, head, true, c->head_dim_vo, x);
+        stored_row(cache, stamps[t], layer, head, true, x);
         if (!mqa_pack_v(c->v_type, run + cache->layout.k_run, c->head_dim_vo, t, x)) abort();
     }
 }
@@ -201,6 +213,8 @@ const char *compare_tokens(const mqa_sequence *seq, int layer, int64_t position,
             stamped_granule(cache, one, layer, (int)h, run);
             mqa_unpack_k(c->k_type, run, c->head_dim_qk, 0, x);
             mqa_unpack_v(c->v_type, run + cache->layout.k_run, c->head_dim_vo, 0, y);
+            cache->ctx->kernels->rows.hadamard(x, c->head_dim_qk, block_of(cache, false));
+            cache->ctx->kernels->rows.hadamard(y, c->head_dim_vo, block_of(cache, true));
             bool same = true;
             for (size_t i = 0; i < dk; i++) same &= k[(t * token + h * head) * dk + i] == x[i];
             for (size_t i = 0; i < dv; i++) same &= v[(t * token + h * head) * dv + i] == y[i];

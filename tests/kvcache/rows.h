@@ -19,6 +19,8 @@ int64_t random_from(uint64_t *state, int64_t lo, int64_t hi);
 
 /* Small whole numbers, exact in every float format. Different for K and V, layers and heads. */
 void stamped_row(uint32_t stamp, int layer, int head, bool is_v, int d, float *x);
+/* The same as the cache stores it: transformed, where its configuration says so. */
+void stored_row(const mqa_cache *cache, uint32_t stamp, int layer, int head, bool is_v, float *x);
 /* One granule of one head as it must be, byte for byte, where its 64 tokens have these stamps: packed afresh
  * into layout.head_bytes bytes, 64-byte aligned. */
 void stamped_granule(const mqa_cache *cache, const uint32_t *stamps, int layer, int head, unsigned char *run);

@@ -59,6 +59,9 @@ static mqa_cache_config nth_config(int i)
     mqa_cache_config c = small_config();
     c.n_kv_heads = 3;
     c.page_tokens = 64 << i % 3;
+    c.head_dim_qk = 6;
+    c.k_hadamard = i / 2 % 2;
+    c.v_hadamard = i / 4 % 2;
     c.k_type = (mqa_kv_type)(i % MQA_KV_TYPES);
     c.v_type = (mqa_kv_type)(i / 3 % MQA_KV_TYPES);
     c.max_pages = 20;
@@ -204,6 +207,73 @@ static void reading_half(void **state)
     end_rig(&r);
 }
 
+/* Written transformed, read as given; an outlier then costs the others less. */
+static void reading_transformed(void **state)
+{
+    (void)state;
+    enum { D = 64 };
+    float x[D], k[D], v[D];
+    double error[2] = {0};
+    uint64_t rng = 4;
+    for (int i = 0; i < D; i++) x[i] = (float)random_from(&rng, -1000, 1000) / 1000;
+    x[7] = 50;
+    for (int hadamard = 0; hadamard < 2; hadamard++)
+        for (int type = 0; type < MQA_KV_TYPES; type++) {
+            mqa_cache_config config = small_config();
+            config.n_layers = config.n_kv_heads = 1;
+            config.head_dim_qk = config.head_dim_vo = D;
+            config.k_type = config.v_type = (mqa_kv_type)type;
+            config.k_hadamard = config.v_hadamard = hadamard;
+            rig r = make_rig(&config);
+            mqa_sequence *seq = make_sequence(r.cache);
+            assert_int_equal(mqa_sequence_extend(seq, 2, NULL), MQA_OK);
+            assert_int_equal(mqa_sequence_write(seq, 0, 1, 1, x, 0, 0, x, 0, 0, NULL), MQA_OK);
+            assert_int_equal(mqa_sequence_read(seq, 0, 1, 1, k, 0, 0, v, 0, 0, NULL), MQA_OK);
+            assert_memory_equal(k, v, sizeof k);
+            for (int i = 0; i < D; i++) {
+                if (type == MQA_KV_F32) assert_true(fabsf(k[i] - x[i]) <= 1e-5f);
+                if (type == MQA_KV_INT8) error[hadamard] += fabs((double)k[i] - (double)x[i]);
+            }
+            assert_int_equal(mqa_sequence_read(seq, 0, 0, 1, k, 0, 0, v, 0, 0, NULL), MQA_OK); /* unwritten */
+            for (int i = 0; i < D; i++) assert_true(k[i] == 0 && v[i] == 0);
+            mqa_sequence_destroy(&seq);
+            end_rig(&r);
+        }
+    assert_true(error[1] < error[0] / 4);
+}
+
+/* V in K comes back as the first dims of K; they must be whole blocks. */
+static void transformed_v_in_k(void **state)
+{
+    (void)state;
+    mqa_cache_config config = small_config();
+    config.n_layers = config.n_kv_heads = 1;
+    config.head_dim_qk = 48;
+    config.head_dim_vo = 32;
+    config.v_in_k = config.k_hadamard = true;
+    rig r = make_rig(&config);
+    mqa_sequence *seq = make_sequence(r.cache);
+    float x[48], k[48], v[32];
+    for (int i = 0; i < 48; i++) x[i] = (float)(i * i % 13) - 6;
+    assert_int_equal(mqa_sequence_extend(seq, 1, NULL), MQA_OK);
+    assert_int_equal(mqa_sequence_write(seq, 0, 0, 1, x, 0, 0, NULL, 0, 0, NULL), MQA_OK);
+    assert_int_equal(mqa_sequence_read(seq, 0, 0, 1, k, 0, 0, v, 0, 0, NULL), MQA_OK);
+    assert_memory_equal(k, v, sizeof v);
+    for (int i = 0; i < 48; i++) assert_true(fabsf(k[i] - x[i]) <= 1e-5f);
+
+    mqa_cache *cache;
+    mqa_error err;
+    config.head_dim_vo = 40;
+    assert_int_equal(mqa_cache_create(r.ctx, &config, &cache, &err), MQA_ERR_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "v_in_k and k_hadamard, but head_dim_vo, 40, would cut"));
+    config.k_hadamard = false;
+    config.v_hadamard = true; /* not looked at */
+    assert_int_equal(mqa_cache_create(r.ctx, &config, &cache, &err), MQA_OK);
+    mqa_cache_destroy(&cache);
+    mqa_sequence_destroy(&seq);
+    end_rig(&r);
+}
+
 /* ---- hostile sources ----------------------------------------------------------------------------- */
 
 static void hostile_sources(void **state)
@@ -285,6 +355,8 @@ int main(void)
         cmocka_unit_test(page_size_changes_no_bit),
         cmocka_unit_test(sixteen_bits_exactly),
         cmocka_unit_test(reading_half),
+        cmocka_unit_test(reading_transformed),
+        cmocka_unit_test(transformed_v_in_k),
         cmocka_unit_test(hostile_sources),
     };
     return cmocka_run_group_tests_name("kvcache_import", tests, NULL, NULL);

@@ -34,6 +34,7 @@ typedef struct rig_options {
     mqa_isa isa;
     mqa_numerics numerics;
     mqa_kv_type k_type, v_type;
+    bool kv_plain;
     size_t budget;
     int64_t context;
 } rig_options;
@@ -54,6 +55,7 @@ static inline rig rig_open(const char *path, rig_options o)
     s.max_sequences = o.sequences;
     s.k_type = o.k_type;
     s.v_type = o.v_type;
+    s.kv_plain = o.kv_plain;
     s.kv_budget_bytes = o.budget;
     OK(mqa_session_create(r.model, &s, &r.session, &err));
     return r;

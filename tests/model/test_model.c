@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "model/model.h"
+#include "model/session.h"
 
 static char path[64];
 
@@ -126,6 +127,34 @@ static void truncated_and_continued_is_the_same(void **state)
     free(expected);
     free(logits);
     rig_close(&r);
+}
+
+/* int8 and int4 are stored transformed, unless that isn't wanted; the recipe says so. */
+static void few_bits_are_transformed(void **state)
+{
+    (void)state;
+    enum { N = 40 };
+    synthetic_write(&small_gemma3, path);
+    int32_t *tokens = random_tokens(N, small_gemma3.n_vocab, 4);
+    for (int type = 0; type < MQA_KV_TYPES; type++) {
+        const bool few_bits = type == MQA_KV_INT8 || type == MQA_KV_INT4;
+        float *logits[2];
+        size_t n = 0;
+        for (int plain = 0; plain < 2; plain++) {
+            rig r = rig_open(path, (rig_options){.k_type = (mqa_kv_type)type, .kv_plain = plain});
+            n = (size_t)N * (size_t)r.info.n_vocab;
+            const bool said = strstr(mqa_session_recipe(r.session), "+hadamard/1") != NULL;
+            assert_int_equal(said, few_bits && !plain);
+            const mqa_cache_config *config = &r.session->kind[MQA_LAYER_WINDOW].config;
+            assert_int_equal(config->k_hadamard, few_bits && !plain);
+            assert_false(config->v_hadamard); /* f32 */
+            logits[plain] = rig_logits(&r, tokens, N);
+            rig_close(&r);
+        }
+        assert_int_equal(memcmp(logits[0], logits[1], n * sizeof(float)) != 0, few_bits);
+        free(logits[0]), free(logits[1]);
+    }
+    free(tokens);
 }
 
 /* ---- budgets ---- */
@@ -378,6 +407,7 @@ int main(void)
         cmocka_unit_test(row_contract),
         cmocka_unit_test(portable_is_the_same_on_every_instruction_set),
         cmocka_unit_test(truncated_and_continued_is_the_same),
+        cmocka_unit_test(few_bits_are_transformed),
         cmocka_unit_test(a_budget_is_exact_and_all_or_nothing),
         cmocka_unit_test(wrong_arguments_change_nothing),
         cmocka_unit_test(wrong_files_are_named),

@@ -31,6 +31,20 @@ static void rope(float *x, int n, int neox, const float *c, const float *s)
     }
 }
 
+static void hadamard(float *x, int n, int block)
+{
+    const float norm = mqa_hadamard_norm(block);
+    if (block == 1) return;
+    for (int i = 0; i < n; i++) x[i] = x[i] * norm + 0.0f;
+    for (int step = 1; step < block; step *= 2)
+        for (int i = 0; i < n; i++) {
+            if (i & step) continue;
+            const float a = x[i], b = x[i + step];
+            x[i] = a + b;
+            x[i + step] = a - b;
+        }
+}
+
 static void gelu_mul(const float *gate, const float *up, int n, float *y)
 {
     for (int i = 0; i < n; i++) {
@@ -72,6 +86,7 @@ void mqa_linear_rows_reference(mqa_kernels *k)
     k->rows = (mqa_row_kernels){
         .rms_norm = rms_norm,
         .rope = rope,
+        .hadamard = hadamard,
         .gelu_mul = gelu_mul,
         .silu_mul = silu_mul,
         .add = add,

@@ -67,6 +67,38 @@ static void rope(float *x, int n, int neox, const float *c, const float *s)
     }
 }
 
+/* Steps 1 to 16 of 32 values in registers: each is of neighbours, and moves the lowest bit of their places to
+ * the top, so that five of them, butterflies or not, bring all back to where they were. */
+V16_INLINE void hadamard32(vf *low, vf *high, int block)
+{
+    for (int step = 1; step < 32; step *= 2) {
+        const vf a = vf_even(*low, *high), b = vf_odd(*low, *high);
+        *low = step < block ? vf_add(a, b) : a;
+        *high = step < block ? vf_sub(a, b) : b;
+    }
+}
+
+static void hadamard(float *x, int n, int block)
+{
+    const vf norm = vf_set1(mqa_hadamard_norm(block)), zero = vf_zero();
+    if (block == 1) return;
+    for (int i = 0; i < n; i += 32) {
+        const int left = n - i;
+        vf low = vf_add(vf_mul(load_some(x + i, left), norm), zero);
+        vf high = left > 16 ? vf_add(vf_mul(load_some(x + i + 16, left - 16), norm), zero) : zero;
+        hadamard32(&low, &high, block);
+        store_some(x + i, low, left);
+        if (left > 16) store_some(x + i + 16, high, left - 16);
+    }
+    for (int step = 32; step < block; step *= 2)
+        for (int i = 0; i < n; i += 16) {
+            if (i & step) continue;
+            const vf a = vf_load(x + i), b = vf_load(x + i + step);
+            vf_store(x + i, vf_add(a, b));
+            vf_store(x + i + step, vf_sub(a, b));
+        }
+}
+
 static void gelu_mul(const float *gate, const float *up, int n, float *y)
 {
     const vf one = vf_set1(1.0f), two = vf_set1(2.0f);
@@ -113,6 +145,6 @@ static float exp_sum(const float *x, float shift, int n, float *y)
 
 #define ROW_KERNELS                                                                                          \
     {                                                                                                        \
-        .rms_norm = rms_norm, .rope = rope, .gelu_mul = gelu_mul, .silu_mul = silu_mul, .add = add,          \
-        .scale = scale, .exp_sum = exp_sum                                                                   \
+        .rms_norm = rms_norm, .rope = rope, .hadamard = hadamard, .gelu_mul = gelu_mul,                      \
+        .silu_mul = silu_mul, .add = add, .scale = scale, .exp_sum = exp_sum                                 \
     }
