@@ -27,6 +27,16 @@ static void show_ops(const cli_common *common, int threads, const char *test, do
     fflush(stdout);
 }
 
+static void show_exp(const cli_common *common, int threads, double rate)
+{
+    if (common->json)
+        cli_print_json(json_pack("{s:s, s:s, s:i, s:f}", "bench", "roofline", "test", "exp", "threads",
+                                 threads, "gexps", rate * 1e-9));
+    else
+        printf("%-19s %4d threads %10.2f G/s\n", "exp", threads, rate * 1e-9);
+    fflush(stdout);
+}
+
 static mqa_status on_threads(const cli_common *common, mqa_context *ctx, int threads, mqa_error *err)
 {
     size_t largest = roofline_working_set(4, threads);
@@ -37,7 +47,12 @@ static mqa_status on_threads(const cli_common *common, mqa_context *ctx, int thr
         if (status != MQA_OK) return status;
         show_read(common, threads, bytes, rate);
     }
-    show_ops(common, threads, "fma f32", roofline_fma(ctx, threads));
+    show_ops(common, threads, "fma f32", roofline_instruction(ctx, threads, MQA_KV_F32, ROOFLINE_SCORES));
+    show_ops(common, threads, "dot bf16", roofline_instruction(ctx, threads, MQA_KV_BF16, ROOFLINE_SCORES));
+    show_ops(common, threads, "dot int8, scores",
+             roofline_instruction(ctx, threads, MQA_KV_INT8, ROOFLINE_SCORES));
+    show_ops(common, threads, "dot int8, P.V", roofline_instruction(ctx, threads, MQA_KV_INT8, ROOFLINE_PV));
+    show_exp(common, threads, roofline_exp(ctx, threads));
     for (int type = 0; type < MQA_KV_TYPES; type++) {
         double rate;
         mqa_status status =

@@ -2,6 +2,7 @@
 #include "roofline.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/cpu.h"
 #include "cli.h"
@@ -16,32 +17,87 @@ static bool try_again(int tries, double start)
     return tries < 7 || cli_now() - start < 0.1;
 }
 
-typedef struct loops {
-    uint64_t (*read)(const void *data, size_t bytes);
-    float (*fma)(long rounds, double *ops);
-} loops;
+typedef uint64_t read_loop(const void *data, size_t bytes);
 
-static loops pick(const mqa_context *ctx)
+static read_loop *pick_read(const mqa_context *ctx)
 {
 #if defined(__x86_64__)
-    switch (mqa_context_isa(ctx)) {
-    case MQA_ISA_AVX512:
-    case MQA_ISA_AMX:
-        return (loops){roofline_read_avx512, roofline_fma_avx512};
-    case MQA_ISA_AVX2:
-        return (loops){roofline_read_avx2, roofline_fma_avx2};
-    default:
-        break;
+    const mqa_isa isa = mqa_context_isa(ctx);
+    if (isa == MQA_ISA_AVX512 || isa == MQA_ISA_AMX) return roofline_read_avx512;
+    if (isa == MQA_ISA_AVX2) return roofline_read_avx2;
+    return roofline_read_base;
+#elif defined(__aarch64__)
+    (void)ctx;
+    return roofline_read_neon;
+#else
+    (void)ctx;
+    return roofline_read_base;
+#endif
+}
+
+static roofline_loop *pick_fma(const mqa_context *ctx)
+{
+#if defined(__x86_64__)
+    const mqa_isa isa = mqa_context_isa(ctx);
+    if (isa == MQA_ISA_AVX512 || isa == MQA_ISA_AMX) return roofline_fma_avx512;
+    if (isa == MQA_ISA_AVX2) return roofline_fma_avx2;
+    return roofline_fma_base;
+#elif defined(__aarch64__)
+    (void)ctx;
+    return roofline_fma_neon;
+#else
+    (void)ctx;
+    return roofline_fma_base;
+#endif
+}
+
+/* NULL: by the table's own function. */
+static roofline_loop *pick_exp(const mqa_context *ctx)
+{
+    const mqa_isa isa = mqa_context_isa(ctx);
+#if defined(__x86_64__)
+    if (isa == MQA_ISA_AVX512 || isa == MQA_ISA_AMX) return roofline_exp_avx512;
+    if (isa == MQA_ISA_AVX2) return roofline_exp_avx2;
+#elif defined(__aarch64__)
+    if (isa == MQA_ISA_NEON) return roofline_exp_neon;
+#endif
+    (void)isa;
+    return NULL;
+}
+
+static bool recipe_is(const mqa_context *ctx, const char *name)
+{
+    return strncmp(mqa_context_attention(ctx)->recipe, name, strlen(name)) == 0;
+}
+
+/* The instruction in which the dot products of a format are computed, and into how many digits a query or a
+ * probability is cut for it. NULL: none that we know. */
+static roofline_loop *pick_product(const mqa_context *ctx, mqa_kv_type type, roofline_product product,
+                                   int *digits)
+{
+    const mqa_isa isa = mqa_context_isa(ctx);
+    *digits = type == MQA_KV_INT8 ? 2 : 1;
+#if defined(__x86_64__)
+    if (type == MQA_KV_BF16 && isa == MQA_ISA_AMX && recipe_is(ctx, "amx-bf16")) return roofline_bf16_amx;
+    if (type == MQA_KV_BF16 && isa == MQA_ISA_AVX512 && recipe_is(ctx, "avx512-bf16"))
+        return roofline_bf16_avx512;
+    if (type == MQA_KV_INT8 && isa == MQA_ISA_AMX) return roofline_bytes_amx;
+    if (type == MQA_KV_INT8 && isa == MQA_ISA_AVX512) return roofline_bytes_avx512;
+    if (type == MQA_KV_INT8 && isa == MQA_ISA_AVX2) {
+        if (mqa_cpu_detect()->avx_vnni) return roofline_bytes_avx2_vnni;
+        if (product == ROOFLINE_SCORES) *digits = 1; /* s16 holds a whole query */
+        return roofline_bytes_avx2;
     }
 #endif
-    (void)ctx;
-    return (loops){roofline_read_base, roofline_fma_base};
+    (void)isa;
+    (void)product;
+    return type == MQA_KV_INT8 ? NULL : pick_fma(ctx);
 }
 
 static atomic_uint_fast64_t sink; /* every thread writes it: what was measured must not be optimised away */
 
 typedef struct read_task {
-    loops loops;
+    read_loop *read;
     const char *data;
     size_t part; /* bytes a worker */
     int passes;
@@ -55,7 +111,7 @@ static void read_part(void *arg, int task, int worker)
     const read_task *t = arg;
     const char *part = t->data + (size_t)(worker % t->n_parts) * t->part;
     uint64_t sum = 0;
-    for (int i = 0; i < t->passes; i++) sum += t->loops.read(part, t->part);
+    for (int i = 0; i < t->passes; i++) sum += t->read(part, t->part);
     atomic_store_explicit(&sink, sum, memory_order_relaxed);
 }
 
@@ -70,7 +126,7 @@ mqa_status roofline_read(mqa_context *ctx, int n_threads, size_t bytes, double *
     for (size_t i = 0; i < total / sizeof *data; i++) data[i] = i;
     /* About 64 MiB a try and thread: milliseconds, so that starting the threads doesn't count. */
     size_t passes = ((size_t)64 << 20) / part + 1;
-    read_task task = {.loops = pick(ctx),
+    read_task task = {.read = pick_read(ctx),
                       .data = (const char *)data,
                       .part = part,
                       .passes = (int)passes,
@@ -88,7 +144,8 @@ mqa_status roofline_read(mqa_context *ctx, int n_threads, size_t bytes, double *
 }
 
 typedef struct compute_task {
-    loops loops;
+    roofline_loop *loop;
+    const mqa_row_kernels *rows; /* run_exp_rows */
     mqa_scores_fn *scores;
     char *data; /* [workers][part]: a query block, a K run, scores */
     size_t part, run_offset, score_offset;
@@ -107,13 +164,26 @@ static void run_scores(void *arg, int task, int worker)
     t->ops[task] = 2.0 * ROWS * HEAD_DIM * 64 * CALLS;
 }
 
-static void run_fma(void *arg, int task, int worker)
+static void run_loop(void *arg, int task, int worker)
 {
     compute_task *t = arg;
     (void)worker;
     double ops = 0;
-    atomic_store_explicit(&sink, (uint64_t)t->loops.fma(1000000, &ops), memory_order_relaxed);
+    atomic_store_explicit(&sink, (uint64_t)t->loop(100000, &ops), memory_order_relaxed);
     t->ops[task] = ops;
+}
+
+/* Where there is no loop in registers: from memory, and with the sum. */
+static void run_exp_rows(void *arg, int task, int worker)
+{
+    enum { N = 1024 };
+    compute_task *t = arg;
+    (void)worker;
+    float x[N], y[N], sum = 0;
+    for (int i = 0; i < N; i++) x[i] = (float)-i / N;
+    for (int i = 0; i < CALLS; i++) sum += t->rows->exp_sum(x, 0, N, y);
+    atomic_store_explicit(&sink, (uint64_t)sum, memory_order_relaxed);
+    t->ops[task] = (double)N * CALLS;
 }
 
 static double best_rate(mqa_context *ctx, int n_threads, mqa_task_fn *fn, compute_task *task)
@@ -129,10 +199,17 @@ static double best_rate(mqa_context *ctx, int n_threads, mqa_task_fn *fn, comput
     return best;
 }
 
-double roofline_fma(mqa_context *ctx, int n_threads)
+double roofline_instruction(mqa_context *ctx, int n_threads, mqa_kv_type type, roofline_product product)
 {
-    compute_task task = {.loops = pick(ctx)};
-    return best_rate(ctx, n_threads, run_fma, &task);
+    int digits;
+    compute_task task = {.loop = pick_product(ctx, type, product, &digits)};
+    return task.loop ? best_rate(ctx, n_threads, run_loop, &task) / digits : 0;
+}
+
+double roofline_exp(mqa_context *ctx, int n_threads)
+{
+    compute_task task = {.loop = pick_exp(ctx), .rows = &ctx->kernels->rows};
+    return best_rate(ctx, n_threads, task.loop ? run_loop : run_exp_rows, &task);
 }
 
 mqa_status roofline_kernel(mqa_context *ctx, int n_threads, mqa_kv_type type, double *ops_per_s,
@@ -164,13 +241,11 @@ mqa_status roofline_kernel(mqa_context *ctx, int n_threads, mqa_kv_type type, do
     return MQA_OK;
 }
 
-mqa_status roofline_peak(mqa_context *ctx, int n_threads, mqa_kv_type type, double *ops_per_s, mqa_error *err)
+mqa_status roofline_peak(mqa_context *ctx, int n_threads, mqa_kv_type type, roofline_product product,
+                         double *ops_per_s, mqa_error *err)
 {
-    double kernel;
-    MQA_TRY(roofline_kernel(ctx, n_threads, type, &kernel, err));
-    double fma = roofline_fma(ctx, n_threads);
-    *ops_per_s = kernel > fma ? kernel : fma;
-    return MQA_OK;
+    *ops_per_s = roofline_instruction(ctx, n_threads, type, product);
+    return *ops_per_s > 0 ? MQA_OK : roofline_kernel(ctx, n_threads, type, ops_per_s, err);
 }
 
 size_t roofline_working_set(int level, int n_threads)
