@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One row: ours and theirs alternating on the same inputs, and whether their results agree."""
+import json
+import os
+import statistics
+import tempfile
+import time
+
+import numpy as np
+
+import inputs
+from peer import Process, Unavailable
+
+# Root mean square of the difference over that of the result. Inputs are even in [-1, 1), so a result is a mean of
+# thousands of values that cancel, and a format's own rounding stays visible in it.
+TOLERANCE = {"f32": 2e-4, "bf16": 2e-2, "int8": 2e-2, "f16": 3e-2, "q8_0": 3e-2}
+# A peer this many times slower than the fastest in the first round is not asked again.
+SLOW = 4
+
+
+def ours(row, mqa, out, threads):
+    return [mqa, "bench", "attention", *row.options(), "-t", str(threads), "--json", "--by-line", "--dump",
+            os.path.join(out, "ours.f32")]
+
+
+def difference(a, b):
+    return float(np.sqrt(np.mean((a - b) ** 2, dtype=np.float64) / np.mean(b ** 2, dtype=np.float64)))
+
+
+class Result:
+    """What a process computed, beside the exact values of a few rows."""
+
+    def __init__(self, row, exact, path):
+        self.values = np.fromfile(path, np.float32).reshape(-1, row.heads, row.dim_v)
+        os.remove(path)  # of a large row many would not fit
+        mine = np.stack([self.values[token, head] for token, head, _ in exact])
+        self.error = difference(mine, np.stack([values for _, _, values in exact]))
+
+
+def check(result, reference, kv_type, variant):
+    """None, or what is wrong with a variant's result."""
+    kind = next((t for t in TOLERANCE if t in variant), "f32" if kv_type == "f32" else "bf16")
+    tolerance = TOLERANCE[kind] + TOLERANCE[kv_type]
+    if result.values.shape != reference.values.shape:
+        return f"its result has another shape: {result.values.shape}"
+    apart = difference(result.values, reference.values)
+    return None if apart <= tolerance else f"differs from ours by {apart:.1e}, more than {tolerance:.0e}"
+
+
+class Contender:
+    """A peer's process and what it has measured, by variant."""
+
+    def __init__(self, peer, process, ready, failed):
+        self.peer, self.process, self.failed = peer, process, failed
+        self.ms = {variant: [] for variant in ready}
+        self.errors = {}
+
+    def ask(self, variant):
+        self.ms[variant].append(self.process.ask(variant)["ms"])
+        time.sleep(0.02)  # waiting threads of one go to sleep before another's are timed
+
+    def best(self):
+        return min(self.ms, key=lambda v: statistics.median(self.ms[v]), default=None)
+
+    def figures(self):
+        best = self.best()
+        return {"title": self.peer.title, "variant": best, "ms": best and statistics.median(self.ms[best]),
+                "rounds": self.ms, "errors": self.errors, "failed": self.failed}
+
+
+def begin(peer, row, folder, threads, exact, reference):
+    out = tempfile.mkdtemp(dir=folder)
+    command = peer.command(row, out, threads)
+    if command is None:
+        return None
+    process = Process(command, peer.environment(row))
+    try:
+        told = process.ready()
+    except Unavailable as error:
+        return Contender(peer, process, [], {"all": str(error)})
+    contender = Contender(peer, process, told["ready"], told["failed"])
+    for variant in told["ready"]:
+        result = Result(row, exact, os.path.join(out, variant + ".f32"))
+        contender.errors[variant] = result.error
+        wrong = check(result, reference, row.kv_type, variant)
+        if wrong:
+            contender.failed[variant] = wrong
+            del contender.ms[variant]
+    return contender
+
+
+def measure(row, peers, mqa, threads, rounds, say):
+    """Figures of a row: {"ours": …, "peers": {name: …}}."""
+    with tempfile.TemporaryDirectory(prefix="mqa-peers-") as folder:
+        say("inputs")
+        exact = inputs.exact(row)
+        say("ours")
+        mine = Process(ours(row, mqa, folder, threads), {"MQA_ISA": row.isa} if row.isa else {})
+        contenders = []
+        try:
+            times = [mine.ask("")["ms"]]
+            reference = Result(row, exact, os.path.join(folder, "ours.f32"))
+            wrong = reference.error > TOLERANCE[row.kv_type]
+            for peer in peers:
+                say(peer.title)
+                contender = begin(peer, row, folder, threads, exact, reference)
+                contenders += [contender] if contender else []
+            times.clear()
+            for turn in range(rounds):
+                say(f"round {turn + 1} of {rounds}")
+                times.append(mine.ask("")["ms"])
+                fastest = min((min(c.ms[c.best()]) for c in contenders if turn and c.ms), default=None)
+                for contender in contenders:
+                    for variant in list(contender.ms) if turn == 0 else [contender.best()] if contender.ms else []:
+                        if fastest is None or min(contender.ms[variant]) <= SLOW * fastest:
+                            contender.ask(variant)
+            for contender in contenders:
+                contender.process.close()
+            contenders_left, contenders = contenders, []
+            say("the limit")
+            whole = mine.last()
+        finally:
+            for contender in contenders:
+                contender.process.close()
+            mine.close()
+    whole["ms"], whole["rounds"], whole["error"] = statistics.median(times), times, reference.error
+    whole["of_limit"] = whole["limit_ms"] / whole["ms"]
+    if wrong:
+        whole["failed"] = f"ours is off by {reference.error:.1e}"
+    figures = {c.peer.name: c.figures() for c in contenders_left}
+    able = [name for name in figures if figures[name]["ms"]]
+    best = min(able, key=lambda name: figures[name]["ms"], default=None)
+    return {"id": row.id, "title": row.title, "ours": whole, "peers": figures, "best_peer": best,
+            "ratio": figures[best]["ms"] / whole["ms"] if best else None}
+
+
+def machine(mqa):
+    """What the figures belong to."""
+    import subprocess
+    told = json.loads(subprocess.run([mqa, "info", "--json"], check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return {key: told[key] for key in ("cpu", "family", "model", "isa", "l2_bytes", "l3_bytes", "read_gbps")}
