@@ -1,8 +1,8 @@
 /* ggml's flash attention on a row, as a peer's process (worker.py has the protocol). Compiled against the
  * headers of llama.cpp, or of ik_llama.cpp with -DPEER_IK.
  *
- * usage: ggml_attention heads kv_heads d_k d_v v_in_k requests shared queries window threads OUT CONTEXTS TYPES
- *   CONTEXTS, TYPES  lists with commas; types: f32, f16, bf16, q8_0
+ * usage: ggml_attention heads kv_heads d_k d_v v_in_k requests shared queries window threads OUT CONTEXTS
+ * TYPES CONTEXTS, TYPES  lists with commas; types: f32, f16, bf16, q8_0
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -23,7 +23,11 @@
 #define QUANTIZE(type, from, to, rows, each) ggml_quantize_chunk(type, from, to, 0, rows, each, NULL)
 #endif
 
-enum { MOST_CONTEXTS = 16, MOST_REQUESTS = 256, MASK_ROWS = 64 /* ik_llama.cpp wants masks of whole 64 rows */ };
+enum {
+    MOST_CONTEXTS = 16,
+    MOST_REQUESTS = 256,
+    MASK_ROWS = 64 /* ik_llama.cpp wants masks of whole 64 rows */
+};
 
 typedef struct row {
     int64_t heads, kv_heads, d_k, d_v, v_in_k, requests, shared, queries, window, threads;
@@ -71,8 +75,8 @@ static int64_t asking(const row *r, int64_t i)
 }
 
 /* K (kind 1) or V (kind 2) of a request as ggml has it, [kv_head][token][d], in a cache's type. */
-static struct ggml_tensor *cache_tensor(struct ggml_context *ctx, enum ggml_type type, const row *r, int64_t i,
-                                        int kind)
+static struct ggml_tensor *cache_tensor(struct ggml_context *ctx, enum ggml_type type, const row *r,
+                                        int64_t i, int kind)
 {
     const int64_t n = context_of(r, i), d = kind == 1 ? r->d_k : r->d_v, width = r->kv_heads * d;
     struct ggml_tensor *t = ggml_new_tensor_4d(ctx, type, d, n, r->kv_heads, 1);

@@ -73,4 +73,6 @@ def failures(results):
             yield f"{row['id']}: {row['ours']['failed']}"
         for peer in row["peers"].values():
             for variant, why in peer["failed"].items():
+                if variant == "cannot":  # no such shape
+                    continue
                 yield f"{row['id']}: {peer['title']} {variant}: {why}"

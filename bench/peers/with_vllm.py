@@ -44,7 +44,7 @@ def variants(row, threads, library):
     q = torch.from_numpy(np.concatenate(queries(row))).to(dtype)
     starts = torch.tensor(np.cumsum([0] + [row.asking(i) for i in range(row.requests)]), dtype=torch.int32)
     lengths = torch.tensor([row.context(i) for i in range(row.requests)], dtype=torch.int32)
-    window = row.window - 1 if row.window else -1
+    window = row.window or -1
 
     def make(split):
         out = torch.empty_like(q)

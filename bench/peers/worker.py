@@ -49,6 +49,8 @@ def main():
                 ready[name] = run
             except Exception as error:  # whatever a library throws
                 failed[name] = " ".join(str(error).split())[:200] or type(error).__name__
+    except NotImplementedError as error:
+        failed["cannot"] = str(error)
     except Exception as error:
         failed["all"] = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     print(json.dumps({"ready": list(ready), "failed": failed}), file=answers, flush=True)
