@@ -2,6 +2,7 @@
 """OpenVINO: scaled_dot_product_attention, heads folded into queries or K and V broadcast over the heads."""
 from inputs import Cache, queries
 
+MOST_SPREAD = 3 << 30  # bytes of K and V copied for every head
 
 
 def variants(row, threads):
@@ -40,7 +41,8 @@ def variants(row, threads):
         return request.infer, result
 
     precisions = ("f32",) if row.kv_type == "f32" else ("bf16", "f32")
-    found = {f"{p}-broadcast": (lambda p=p: make(False, p)) for p in precisions}
+    spread = batch * row.heads * n * (row.d_k + row.dim_v) * 4
+    found = {f"{p}-broadcast": (lambda p=p: make(False, p)) for p in precisions if spread <= MOST_SPREAD}
     if nq == 1:
         found |= {f"{p}-folded": (lambda p=p: make(True, p)) for p in precisions}
     return found

@@ -3,6 +3,7 @@
 from inputs import Cache, queries
 
 MOST_FOLDED = 64  # queries whose mask and scores are still small
+MOST_SPREAD = 3 << 30  # bytes
 
 
 def variants(row, threads):
@@ -78,7 +79,9 @@ def variants(row, threads):
 
     few = max(q.shape[2] for q, _, _ in batch) <= MOST_FOLDED
     folded_batch = [((fold(q), k, v), folded(m), q.shape[2]) for (q, k, v), m in zip(batch, masks)] if few else []
-    named = {"sdpa gqa": gqa}
+    # It makes copies of K and V for every head.
+    spread = sum(row.heads * k.shape[0] * k.shape[2] * (row.d_k + row.dim_v) * 2 for _, k, _ in batch)
+    named = {"sdpa gqa": gqa} if spread <= MOST_SPREAD else {}
     if few:
         named |= {"sdpa folded": sdpa_fold, "two matmuls": matmuls}
     if row.window and row.requests == 1 and not few:
