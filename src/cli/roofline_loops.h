@@ -56,7 +56,7 @@ float NAMED(fma)(long rounds, double *ops)
 /* exp(x) - 1 again and again stays in (-1, 0): a subtraction more, and nothing that could be taken out. */
 float NAMED(exp)(long rounds, double *ops)
 {
-    enum { N = 8 };
+    enum { N = VECTOR_BYTES / 8 }; /* eight registers' chains */
     vf x[N];
     for (int j = 0; j < N; j++) x[j] = vf_set1(-0.5f - 0.01f * (float)j);
     for (long i = 0; i < rounds; i++)
