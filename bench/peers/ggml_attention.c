@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "ggml.h"
 #ifdef PEER_IK
@@ -220,6 +221,9 @@ int main(int argc, char **argv)
         r.context[r.n_contexts++] = atoll(word);
     if (r.requests > MOST_REQUESTS || r.n_contexts == 0) die("too many requests, or none");
 
+    FILE *answers = fdopen(dup(STDOUT_FILENO), "w");
+    dup2(STDERR_FILENO, STDOUT_FILENO); /* what ggml prints is no answer */
+    if (!answers) die("no output");
     variant variants[4];
     int n = 0;
     for (char *word = strtok(argv[13], ","); word && n < 4; word = strtok(NULL, ",")) {
@@ -228,16 +232,17 @@ int main(int argc, char **argv)
         dump(&variants[n], &r, folder);
         n++;
     }
-    printf("{\"ready\": [");
-    for (int i = 0; i < n; i++) printf("%s\"%s\"", i ? ", " : "", variants[i].name);
-    puts("], \"failed\": {}}");
-    fflush(stdout);
+    fprintf(answers, "{\"ready\": [");
+    for (int i = 0; i < n; i++) fprintf(answers, "%s\"%s\"", i ? ", " : "", variants[i].name);
+    fputs("], \"failed\": {}}\n", answers);
+    fflush(answers);
     char line[64];
     while (fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = 0;
         for (int i = 0; i < n; i++)
-            if (strcmp(line, variants[i].name) == 0) printf("{\"ms\": %.6f}\n", measure(&variants[i]));
-        fflush(stdout);
+            if (strcmp(line, variants[i].name) == 0)
+                fprintf(answers, "{\"ms\": %.6f}\n", measure(&variants[i]));
+        fflush(answers);
     }
     return 0;
 }

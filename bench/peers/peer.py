@@ -101,7 +101,11 @@ class Process:
                 line = self.child.stdout.readline()
                 if not line:
                     break
-                return json.loads(line)
+                try:
+                    return json.loads(line)
+                except ValueError:
+                    self.close()
+                    raise Unavailable(f"gave no answer but '{line.strip()[:100]}'") from None
         self.close()
         self.log.seek(0)
         lines = [line for line in self.log.read().splitlines() if line.strip()] or ["no word"]
