@@ -63,7 +63,7 @@ class Ggml(Peer):
     def command(self, row, out, threads):
         if row.requests > 256 or (row.isa and self.name == "ik"):  # whose build takes minutes: one is enough
             return None
-        types = "f32" if row.kv_type == "f32" else self.types
+        types = "f32,f16" if row.kv_type == "f32" and self.name == "ggml" else self.types
         numbers = [row.heads, row.kv_heads, row.d_k, row.dim_v, int(row.v_in_k), row.requests, row.shared, row.queries,
                    row.window, threads]
         return [os.path.join(cache_folder(self.name, row.isa or "native"), "ggml_attention"), *map(str, numbers), out,

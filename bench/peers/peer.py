@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -17,16 +18,20 @@ class Unavailable(Exception):
 
 
 def quietly(command, what, **options):
-    """Runs a command; what it printed is shown only in the error, its last line."""
+    """Runs a command; of what it printed, one line is shown if it fails."""
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options)
     except OSError as error:
         raise Unavailable(f"{what}: {error}") from error
     if done.returncode != 0:
-        lines = [line for line in done.stdout.splitlines() if line.strip()] or ["no output"]
-        errors = [line for line in lines if "rror" in line] or lines
-        raise Unavailable(f"{what}: {errors[-1].strip()[:200]}")
+        raise Unavailable(f"{what}: {telling(done.stdout)}")
     return done.stdout
+
+
+def telling(log):
+    """The line of a log that says most: the last that speaks of an error, or the last."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()] or ["no output"]
+    return ([line for line in lines if re.search("rror|assert|abort", line, re.I)] or lines)[-1][:200]
 
 
 def cache_folder(*names):
@@ -108,8 +113,7 @@ class Process:
                     raise Unavailable(f"gave no answer but '{line.strip()[:100]}'") from None
         self.close()
         self.log.seek(0)
-        lines = [line for line in self.log.read().splitlines() if line.strip()] or ["no word"]
-        raise Unavailable(f"ended with code {self.child.returncode}: {lines[-1][:200]}")
+        raise Unavailable(f"ended with code {self.child.returncode}: {telling(self.log.read())}")
 
     ready = _answer
 

@@ -64,6 +64,7 @@ def contexts(results, folder):
     axes.set(xlabel="tokens in the cache", ylabel="ms")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    axes.set_xticks(n, [f"{x >> 20}M" if x >= 1 << 20 else f"{x >> 10}k" if x >= 1 << 10 else str(x) for x in n])
     axes.legend(fontsize=8)
     return finish(axes, figure, results, "One decode step, 32:1, head_dim 128", os.path.join(folder, "context.png"))
 

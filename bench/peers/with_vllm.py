@@ -57,4 +57,4 @@ def variants(row, threads, library):
             return out
         return run, lambda o: o.float().numpy()
 
-    return {"split": lambda: make(True), "whole": lambda: make(False)}
+    return {"bf16-split": lambda: make(True), "bf16-whole": lambda: make(False)}
