@@ -28,7 +28,7 @@ class Ggml(Peer):
             quietly([venv("python"), "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "-d", folder, SDIST],
                     "pip download " + SDIST)
             with tarfile.open(glob.glob(os.path.join(folder, "*.tar.gz"))[0]) as archive:
-                archive.extractall(folder, filter="data")
+                archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
         source = glob.glob(os.path.join(folder, "*", "vendor", "llama.cpp"))[0]
         if os.path.isfile(os.path.join(source, ".git")):
             os.remove(os.path.join(source, ".git"))  # points at a folder that the archive lacks

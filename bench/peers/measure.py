@@ -59,7 +59,13 @@ class Contender:
         self.errors = {}
 
     def ask(self, variant):
-        self.ms[variant].append(self.process.ask(variant)["ms"])
+        if variant not in self.ms:
+            return
+        try:
+            self.ms[variant].append(self.process.ask(variant)["ms"])
+        except Unavailable as error:  # its process is gone, and with it what it would have done
+            self.failed[variant] = str(error)
+            self.ms = {}
         time.sleep(0.02)  # waiting threads of one go to sleep before another's are timed
 
     def best(self):
@@ -114,9 +120,11 @@ def measure(row, peers, mqa, threads, rounds, say):
                 times.append(mine.ask("")["ms"])
                 fastest = min((min(c.ms[c.best()]) for c in contenders if turn and c.ms), default=None)
                 for contender in contenders:
-                    for variant in list(contender.ms) if turn == 0 else [contender.best()] if contender.ms else []:
-                        if fastest is None or min(contender.ms[variant]) <= SLOW * fastest:
+                    if turn == 0:
+                        for variant in list(contender.ms):
                             contender.ask(variant)
+                    elif contender.ms and min(contender.ms[contender.best()]) <= SLOW * fastest:
+                        contender.ask(contender.best())
             for contender in contenders:
                 contender.process.close()
             contenders_left, contenders = contenders, []

@@ -3,7 +3,9 @@
  * usage: workload decode|chunk f32|bf16|int8
  *
  * Everything that is chosen by the machine is fixed here, so that the count is the same on all: the thread,
- * the instruction set, the values. Only what mqa_plan_run does is counted.
+ * the instruction set, the values. (valgrind shows a CPU of its own by cpuid, but the machine's cache sizes
+ * in /sys: should a choice ever go by those, it must be fixed here, too.) Only what mqa_plan_run does is
+ * counted.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
