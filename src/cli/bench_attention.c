@@ -32,14 +32,15 @@ static mqa_status median_of(attention_rig *rig, step_fn *step, double *out, mqa_
     return MQA_OK;
 }
 
-/* Without -r: for so many seconds, at least `least` runs. Half as long before, unmeasured, for clocks and
- * caches. */
-static mqa_status measure(attention_bench *b, double time, int least, attention_times *out, mqa_error *err)
+/* Without -r: for `time` seconds and at least `least` runs. For `warm` seconds before that unmeasured ones.
+ */
+static mqa_status measure(attention_bench *b, double warm, double time, int least, attention_times *out,
+                          mqa_error *err)
 {
     double seconds[BENCH_MAX_REPEATS];
     double start = cli_now();
     do MQA_TRY(attention_rig_run(&b->rig, &seconds[0], err));
-    while (cli_now() - start < 0.5 * time);
+    while (cli_now() - start < warm);
     int n = 0;
     const int most = b->repeats ? (int)b->repeats : BENCH_MAX_REPEATS;
     for (start = cli_now(); n < most; n++) {
@@ -54,7 +55,7 @@ static mqa_status measure(attention_bench *b, double time, int least, attention_
 }
 
 /* --by-line: a measurement for each line of standard input, so that another program can alternate ours with
- * its own. The median and best of all of them stay. */
+ * its own: one run that doesn't count, as others have it (bench/peers/worker.py), then the measured ones. */
 static mqa_status measure_by_line(attention_bench *b, attention_times *out, mqa_error *err)
 {
     double median[BENCH_MAX_REPEATS], best = 0;
@@ -62,7 +63,7 @@ static mqa_status measure_by_line(attention_bench *b, attention_times *out, mqa_
     int n = 0, runs = 0;
     while (n < BENCH_MAX_REPEATS && fgets(line, sizeof line, stdin)) {
         attention_times t = {0};
-        MQA_TRY(measure(b, 0.2, 3, &t, err));
+        MQA_TRY(measure(b, 0, 0.2, 3, &t, err));
         cli_print_json(json_pack("{s:s, s:f, s:f}", "bench", "attention", "ms", t.median * 1e3, "ms_best",
                                  t.best * 1e3));
         if (n == 0 || t.best < best) best = t.best;
@@ -98,7 +99,7 @@ static mqa_status bench(attention_bench *b, mqa_error *err)
     attention_limit limit;
     MQA_TRY(attention_rig_make(&b->rig, err));
     if (b->dump) MQA_TRY(dump(b, err));
-    MQA_TRY(b->by_line ? measure_by_line(b, &times, err) : measure(b, 0.5, 5, &times, err));
+    MQA_TRY(b->by_line ? measure_by_line(b, &times, err) : measure(b, 0.25, 0.5, 5, &times, err));
     MQA_TRY(median_of(&b->rig, attention_rig_append, &times.append, err));
     MQA_TRY(median_of(&b->rig, attention_rig_plan, &times.plan, err));
     MQA_TRY(attention_limit_measure(&b->rig, &limit, err));

@@ -47,11 +47,18 @@ static mqa_status on_threads(const cli_common *common, mqa_context *ctx, int thr
         if (status != MQA_OK) return status;
         show_read(common, threads, bytes, rate);
     }
-    show_ops(common, threads, "fma f32", roofline_instruction(ctx, threads, MQA_KV_F32, ROOFLINE_SCORES));
-    show_ops(common, threads, "dot bf16", roofline_instruction(ctx, threads, MQA_KV_BF16, ROOFLINE_SCORES));
-    show_ops(common, threads, "dot int8, scores",
-             roofline_instruction(ctx, threads, MQA_KV_INT8, ROOFLINE_SCORES));
-    show_ops(common, threads, "dot int8, P.V", roofline_instruction(ctx, threads, MQA_KV_INT8, ROOFLINE_PV));
+    static const struct {
+        const char *name;
+        mqa_kv_type type;
+        roofline_product product;
+    } instructions[] = {{"fma f32", MQA_KV_F32, ROOFLINE_SCORES},
+                        {"dot bf16", MQA_KV_BF16, ROOFLINE_SCORES},
+                        {"dot int8, scores", MQA_KV_INT8, ROOFLINE_SCORES},
+                        {"dot int8, P.V", MQA_KV_INT8, ROOFLINE_PV}};
+    for (size_t i = 0; i < sizeof instructions / sizeof instructions[0]; i++) {
+        const double rate = roofline_instruction(ctx, threads, instructions[i].type, instructions[i].product);
+        if (rate > 0) show_ops(common, threads, instructions[i].name, rate);
+    }
     show_exp(common, threads, roofline_exp(ctx, threads));
     for (int type = 0; type < MQA_KV_TYPES; type++) {
         double rate;
