@@ -2,7 +2,7 @@
 PRESET ?= release
 PREFIX ?= /usr/local
 
-.PHONY: build install demo check format format-check clean help
+.PHONY: build install demo check bench-peers format format-check clean help
 
 build: ## what users run, in build/release (another: make PRESET=debug)
 	@scripts/deps
@@ -16,6 +16,11 @@ demo: ## a real multi-query model writes text
 
 check: ## all tests that need no network, and those on real models where they can be had
 	@scripts/check
+
+bench-peers: ## attention beside other systems (docs/performance.md): make bench-peers ARGS='--ik-llama DIR'
+	@scripts/deps --python
+	@scripts/build -q $(PRESET) mqa_cli
+	@scripts/bench-peers --mqa build/$(PRESET)/src/cli/mqa $(ARGS)
 
 format: ## clang-format over all sources
 	@scripts/format

@@ -51,9 +51,11 @@ double bench_median(const double *sorted, int n)
     return n % 2 ? sorted[n / 2] : 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]);
 }
 
+static const uint64_t random_step = 0x9e3779b97f4a7c15u; /* splitmix64 */
+
 uint64_t bench_random(uint64_t *state)
 {
-    uint64_t z = *state += 0x9e3779b97f4a7c15u; /* splitmix64 */
+    uint64_t z = *state += random_step;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return z ^ z >> 31;
@@ -62,4 +64,10 @@ uint64_t bench_random(uint64_t *state)
 void bench_fill(uint64_t *state, float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++) x[i] = (float)(bench_random(state) >> 40) * 0x1p-23f - 1.0f;
+}
+
+void bench_fill_at(uint64_t stream, uint64_t first, float *x, size_t n)
+{
+    uint64_t state = (stream << 40) + first * random_step;
+    bench_fill(&state, x, n);
 }

@@ -27,6 +27,16 @@ static void show_ops(const cli_common *common, int threads, const char *test, do
     fflush(stdout);
 }
 
+static void show_exp(const cli_common *common, int threads, double rate)
+{
+    if (common->json)
+        cli_print_json(json_pack("{s:s, s:s, s:i, s:f}", "bench", "roofline", "test", "exp", "threads",
+                                 threads, "gexps", rate * 1e-9));
+    else
+        printf("%-19s %4d threads %10.2f G/s\n", "exp", threads, rate * 1e-9);
+    fflush(stdout);
+}
+
 static mqa_status on_threads(const cli_common *common, mqa_context *ctx, int threads, mqa_error *err)
 {
     size_t largest = roofline_working_set(4, threads);
@@ -37,7 +47,19 @@ static mqa_status on_threads(const cli_common *common, mqa_context *ctx, int thr
         if (status != MQA_OK) return status;
         show_read(common, threads, bytes, rate);
     }
-    show_ops(common, threads, "fma f32", roofline_fma(ctx, threads));
+    static const struct {
+        const char *name;
+        mqa_kv_type type;
+        roofline_product product;
+    } instructions[] = {{"fma f32", MQA_KV_F32, ROOFLINE_SCORES},
+                        {"dot bf16", MQA_KV_BF16, ROOFLINE_SCORES},
+                        {"dot int8, scores", MQA_KV_INT8, ROOFLINE_SCORES},
+                        {"dot int8, P.V", MQA_KV_INT8, ROOFLINE_PV}};
+    for (size_t i = 0; i < sizeof instructions / sizeof instructions[0]; i++) {
+        const double rate = roofline_instruction(ctx, threads, instructions[i].type, instructions[i].product);
+        if (rate > 0) show_ops(common, threads, instructions[i].name, rate);
+    }
+    show_exp(common, threads, roofline_exp(ctx, threads));
     for (int type = 0; type < MQA_KV_TYPES; type++) {
         double rate;
         mqa_status status =

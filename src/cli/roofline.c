@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roofline.h"
 
+#include <math.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/cpu.h"
 #include "cli.h"
@@ -10,38 +12,139 @@
 
 enum { MAX_THREADS = 1024 };
 
-/* The best of a tenth of a second, at least 7 tries: other programs only ever make it slower. */
-static bool try_again(int tries, double start)
+/* ---- the best of many tries ---- */
+
+/* One try: a task for each thread, which all start together. The pool gives one thread two tasks where
+ * another got no CPU meanwhile; such a try is void. The first member of every task. */
+typedef struct try_out {
+    int n_threads;
+    atomic_int arrived;
+    atomic_bool apart;
+    double begin;
+    double work[MAX_THREADS]; /* by task: bytes or operations */
+} try_out;
+
+static void start_together(try_out *t)
 {
-    return tries < 7 || cli_now() - start < 0.1;
+    const int before = atomic_fetch_add(&t->arrived, 1);
+    if (before == t->n_threads - 1) t->begin = cli_now();
+    const double start = cli_now();
+    while (atomic_load(&t->arrived) < t->n_threads)
+        if (cli_now() - start > 10e-3) {
+            atomic_store(&t->apart, true);
+            return;
+        }
 }
 
-typedef struct loops {
-    uint64_t (*read)(const void *data, size_t bytes);
-    float (*fma)(long rounds, double *ops);
-} loops;
+/* Work a second: the best of a tenth of a second, at least 7 tries, as other programs only ever make it
+ * slower. If half a second's tries were all void, it is what those had. */
+static double best_rate(mqa_context *ctx, mqa_task_fn *fn, try_out *task)
+{
+    double best = 0, fallback = 0;
+    const double start = cli_now();
+    for (int n = 0; n < 7 || cli_now() - start < 0.1;) {
+        atomic_store(&task->arrived, 0);
+        atomic_store(&task->apart, false);
+        const double t0 = cli_now();
+        mqa_pool_run(ctx->pool, fn, task, task->n_threads);
+        const double end = cli_now();
+        double work = 0;
+        for (int i = 0; i < task->n_threads; i++) work += task->work[i];
+        if (!atomic_load(&task->apart)) {
+            best = fmax(best, work / (end - task->begin));
+            n++;
+        } else {
+            fallback = fmax(fallback, work / (end - t0));
+            if (end - start > 0.5) break;
+        }
+    }
+    return best > 0 ? best : fallback;
+}
 
-static loops pick(const mqa_context *ctx)
+/* ---- what is timed ---- */
+
+typedef uint64_t read_loop(const void *data, size_t bytes);
+
+static read_loop *pick_read(const mqa_context *ctx)
 {
 #if defined(__x86_64__)
-    switch (mqa_context_isa(ctx)) {
-    case MQA_ISA_AVX512:
-    case MQA_ISA_AMX:
-        return (loops){roofline_read_avx512, roofline_fma_avx512};
-    case MQA_ISA_AVX2:
-        return (loops){roofline_read_avx2, roofline_fma_avx2};
-    default:
-        break;
+    const mqa_isa isa = mqa_context_isa(ctx);
+    if (isa == MQA_ISA_AVX512 || isa == MQA_ISA_AMX) return roofline_read_avx512;
+    if (isa == MQA_ISA_AVX2) return roofline_read_avx2;
+    return roofline_read_base;
+#elif defined(__aarch64__)
+    (void)ctx;
+    return roofline_read_neon;
+#else
+    (void)ctx;
+    return roofline_read_base;
+#endif
+}
+
+static roofline_loop *pick_fma(const mqa_context *ctx)
+{
+#if defined(__x86_64__)
+    const mqa_isa isa = mqa_context_isa(ctx);
+    if (isa == MQA_ISA_AVX512 || isa == MQA_ISA_AMX) return roofline_fma_avx512;
+    if (isa == MQA_ISA_AVX2) return roofline_fma_avx2;
+    return roofline_fma_base;
+#elif defined(__aarch64__)
+    (void)ctx;
+    return roofline_fma_neon;
+#else
+    (void)ctx;
+    return roofline_fma_base;
+#endif
+}
+
+/* NULL: by the table's own function. */
+static roofline_loop *pick_exp(const mqa_context *ctx)
+{
+    const mqa_isa isa = mqa_context_isa(ctx);
+#if defined(__x86_64__)
+    if (isa == MQA_ISA_AVX512 || isa == MQA_ISA_AMX) return roofline_exp_avx512;
+    if (isa == MQA_ISA_AVX2) return roofline_exp_avx2;
+#elif defined(__aarch64__)
+    if (isa == MQA_ISA_NEON) return roofline_exp_neon;
+#endif
+    (void)isa;
+    return NULL;
+}
+
+static bool recipe_is(const mqa_context *ctx, const char *name)
+{
+    return strncmp(mqa_context_attention(ctx)->recipe, name, strlen(name)) == 0;
+}
+
+/* The instruction in which the dot products of a format are computed, and into how many digits a query or a
+ * probability is cut for it. NULL: none that we know. */
+static roofline_loop *pick_product(const mqa_context *ctx, mqa_kv_type type, roofline_product product,
+                                   int *digits)
+{
+    const mqa_isa isa = mqa_context_isa(ctx);
+    *digits = type == MQA_KV_INT8 ? 2 : 1;
+#if defined(__x86_64__)
+    if (type == MQA_KV_BF16 && isa == MQA_ISA_AMX && recipe_is(ctx, "amx-bf16")) return roofline_bf16_amx;
+    if (type == MQA_KV_BF16 && isa == MQA_ISA_AVX512 && recipe_is(ctx, "avx512-bf16"))
+        return roofline_bf16_avx512;
+    if (type == MQA_KV_INT8 && isa == MQA_ISA_AMX) return roofline_bytes_amx;
+    if (type == MQA_KV_INT8 && isa == MQA_ISA_AVX512) return roofline_bytes_avx512;
+    if (type == MQA_KV_INT8 && isa == MQA_ISA_AVX2) {
+        if (mqa_cpu_detect()->avx_vnni) return roofline_bytes_avx2_vnni;
+        if (product == ROOFLINE_SCORES) *digits = 1; /* s16 holds a whole query */
+        return roofline_bytes_avx2;
     }
 #endif
-    (void)ctx;
-    return (loops){roofline_read_base, roofline_fma_base};
+    (void)isa;
+    (void)product;
+    return type == MQA_KV_INT8 ? NULL : pick_fma(ctx);
 }
 
 static atomic_uint_fast64_t sink; /* every thread writes it: what was measured must not be optimised away */
 
 typedef struct read_task {
-    loops loops;
+    try_out common;
+    read_loop *read;
     const char *data;
     size_t part; /* bytes a worker */
     int passes;
@@ -51,12 +154,13 @@ typedef struct read_task {
 /* The part goes by worker, so that a private cache holds its own; each reads the same over and over. */
 static void read_part(void *arg, int task, int worker)
 {
-    (void)task;
-    const read_task *t = arg;
+    read_task *t = arg;
+    start_together(&t->common);
     const char *part = t->data + (size_t)(worker % t->n_parts) * t->part;
     uint64_t sum = 0;
-    for (int i = 0; i < t->passes; i++) sum += t->loops.read(part, t->part);
+    for (int i = 0; i < t->passes; i++) sum += t->read(part, t->part);
     atomic_store_explicit(&sink, sum, memory_order_relaxed);
+    t->common.work[task] = (double)t->part * t->passes;
 }
 
 mqa_status roofline_read(mqa_context *ctx, int n_threads, size_t bytes, double *bytes_per_s, mqa_error *err)
@@ -70,29 +174,25 @@ mqa_status roofline_read(mqa_context *ctx, int n_threads, size_t bytes, double *
     for (size_t i = 0; i < total / sizeof *data; i++) data[i] = i;
     /* About 64 MiB a try and thread: milliseconds, so that starting the threads doesn't count. */
     size_t passes = ((size_t)64 << 20) / part + 1;
-    read_task task = {.loops = pick(ctx),
+    read_task task = {.common = {.n_threads = n_threads},
+                      .read = pick_read(ctx),
                       .data = (const char *)data,
                       .part = part,
                       .passes = (int)passes,
                       .n_parts = n_threads};
-    double best = 0, start = cli_now();
-    for (int i = 0; try_again(i, start); i++) {
-        double t0 = cli_now();
-        mqa_pool_run(ctx->pool, read_part, &task, n_threads);
-        double rate = (double)total * (double)passes / (cli_now() - t0);
-        if (rate > best) best = rate;
-    }
+    *bytes_per_s = best_rate(ctx, read_part, &task.common);
     mqa_release(NULL, data, total);
-    *bytes_per_s = best;
     return MQA_OK;
 }
 
 typedef struct compute_task {
-    loops loops;
+    try_out common;
+    roofline_loop *loop;
+    long rounds;
+    const mqa_row_kernels *rows; /* run_exp_rows */
     mqa_scores_fn *scores;
     char *data; /* [workers][part]: a query block, a K run, scores */
     size_t part, run_offset, score_offset;
-    double ops[MAX_THREADS]; /* by task */
 } compute_task;
 
 enum { ROWS = 16, HEAD_DIM = 64, CALLS = 1000 };
@@ -100,46 +200,69 @@ enum { ROWS = 16, HEAD_DIM = 64, CALLS = 1000 };
 static void run_scores(void *arg, int task, int worker)
 {
     compute_task *t = arg;
+    start_together(&t->common);
     char *part = t->data + (size_t)worker * t->part;
     const void *run = part + t->run_offset;
     for (int i = 0; i < CALLS; i++)
         t->scores(part, ROWS, HEAD_DIM, &run, 1, (float *)(void *)(part + t->score_offset), 64);
-    t->ops[task] = 2.0 * ROWS * HEAD_DIM * 64 * CALLS;
+    t->common.work[task] = 2.0 * ROWS * HEAD_DIM * 64 * CALLS;
 }
 
-static void run_fma(void *arg, int task, int worker)
+static void run_loop(void *arg, int task, int worker)
 {
     compute_task *t = arg;
     (void)worker;
+    start_together(&t->common);
     double ops = 0;
-    atomic_store_explicit(&sink, (uint64_t)t->loops.fma(1000000, &ops), memory_order_relaxed);
-    t->ops[task] = ops;
+    atomic_store_explicit(&sink, (uint64_t)t->loop(t->rounds, &ops), memory_order_relaxed);
+    t->common.work[task] = ops;
 }
 
-static double best_rate(mqa_context *ctx, int n_threads, mqa_task_fn *fn, compute_task *task)
+/* Where there is no loop in registers: from memory, and with the sum. */
+static void run_exp_rows(void *arg, int task, int worker)
 {
-    double best = 0, start = cli_now();
-    for (int i = 0; try_again(i, start); i++) {
-        double t0 = cli_now(), ops = 0;
-        mqa_pool_run(ctx->pool, fn, task, n_threads);
-        double seconds = cli_now() - t0;
-        for (int j = 0; j < n_threads; j++) ops += task->ops[j];
-        if (ops / seconds > best) best = ops / seconds;
+    enum { N = 1024 };
+    compute_task *t = arg;
+    (void)worker;
+    start_together(&t->common);
+    float x[N], y[N], sum = 0;
+    for (int i = 0; i < N; i++) x[i] = (float)-i / N;
+    for (int i = 0; i < CALLS; i++) sum += t->rows->exp_sum(x, 0, N, y);
+    atomic_store_explicit(&sink, (uint64_t)sum, memory_order_relaxed);
+    t->common.work[task] = (double)N * CALLS;
+}
+
+/* Rounds long enough that handing them out does not count, and so short that some try is not interrupted. */
+static double best_rate_of(mqa_context *ctx, int n_threads, roofline_loop *loop)
+{
+    compute_task task = {.common = {.n_threads = n_threads}, .loop = loop, .rounds = 1000};
+    for (double seconds = 0, ops = 0; seconds < 0.25e-3; task.rounds *= 2) {
+        const double start = cli_now();
+        atomic_store_explicit(&sink, (uint64_t)loop(task.rounds, &ops), memory_order_relaxed);
+        seconds = cli_now() - start;
     }
-    return best;
+    return best_rate(ctx, run_loop, &task.common);
 }
 
-double roofline_fma(mqa_context *ctx, int n_threads)
+double roofline_instruction(mqa_context *ctx, int n_threads, mqa_kv_type type, roofline_product product)
 {
-    compute_task task = {.loops = pick(ctx)};
-    return best_rate(ctx, n_threads, run_fma, &task);
+    int digits;
+    roofline_loop *loop = pick_product(ctx, type, product, &digits);
+    return loop ? best_rate_of(ctx, n_threads, loop) / digits : 0;
+}
+
+double roofline_exp(mqa_context *ctx, int n_threads)
+{
+    roofline_loop *loop = pick_exp(ctx);
+    compute_task task = {.common = {.n_threads = n_threads}, .rows = &ctx->kernels->rows};
+    return loop ? best_rate_of(ctx, n_threads, loop) : best_rate(ctx, run_exp_rows, &task.common);
 }
 
 mqa_status roofline_kernel(mqa_context *ctx, int n_threads, mqa_kv_type type, double *ops_per_s,
                            mqa_error *err)
 {
     const mqa_attention_kernels *kernels = mqa_context_attention(ctx);
-    compute_task task = {.scores = kernels->scores[type]};
+    compute_task task = {.common = {.n_threads = n_threads}, .scores = kernels->scores[type]};
     if (!task.scores || !kernels->pack_q[type])
         return mqa_fail(err, MQA_ERR_UNSUPPORTED, "%s has no kernel for %s",
                         mqa_isa_name(mqa_context_isa(ctx)), mqa_kv_type_name(type));
@@ -159,18 +282,16 @@ mqa_status roofline_kernel(mqa_context *ctx, int n_threads, mqa_kv_type type, do
         kernels->pack_q[type](q, ROWS, HEAD_DIM, 0.125f, part);
         for (int t = 0; t < 64; t++) mqa_pack_k(type, part + task.run_offset, HEAD_DIM, t, values);
     }
-    *ops_per_s = best_rate(ctx, n_threads, run_scores, &task);
+    *ops_per_s = best_rate(ctx, run_scores, &task.common);
     mqa_release(NULL, task.data, total);
     return MQA_OK;
 }
 
-mqa_status roofline_peak(mqa_context *ctx, int n_threads, mqa_kv_type type, double *ops_per_s, mqa_error *err)
+mqa_status roofline_peak(mqa_context *ctx, int n_threads, mqa_kv_type type, roofline_product product,
+                         double *ops_per_s, mqa_error *err)
 {
-    double kernel;
-    MQA_TRY(roofline_kernel(ctx, n_threads, type, &kernel, err));
-    double fma = roofline_fma(ctx, n_threads);
-    *ops_per_s = kernel > fma ? kernel : fma;
-    return MQA_OK;
+    *ops_per_s = roofline_instruction(ctx, n_threads, type, product);
+    return *ops_per_s > 0 ? MQA_OK : roofline_kernel(ctx, n_threads, type, ops_per_s, err);
 }
 
 size_t roofline_working_set(int level, int n_threads)

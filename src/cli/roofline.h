@@ -15,14 +15,21 @@
  * part each, again and again. The best of many tries. */
 mqa_status roofline_read(mqa_context *ctx, int n_threads, size_t bytes, double *bytes_per_s, mqa_error *err);
 
-/* Operations a second (a multiply-add is two) in the arithmetic of a KV format: the better of the context's
- * own scores kernel on data in L1 and, as a bound of all f32 work, multiply-adds in registers. */
-mqa_status roofline_peak(mqa_context *ctx, int n_threads, mqa_kv_type type, double *ops_per_s,
-                         mqa_error *err);
-/* The two apart. */
+/* Operations a second (a multiply-add is two) in the arithmetic of one of attention's products, Q.K or P.V,
+ * over a cache of this format: what the instruction that the context's recipe uses gives in registers; where
+ * we know none, what the context's own scores kernel gives on data in L1. Where a value goes in two digits,
+ * both count as one operation. */
+typedef enum roofline_product { ROOFLINE_SCORES, ROOFLINE_PV } roofline_product;
+mqa_status roofline_peak(mqa_context *ctx, int n_threads, mqa_kv_type type, roofline_product product,
+                         double *ops_per_s, mqa_error *err);
+/* The two apart. f32 multiply-adds: roofline_instruction of MQA_KV_F32. 0 where an instruction isn't known.
+ */
 mqa_status roofline_kernel(mqa_context *ctx, int n_threads, mqa_kv_type type, double *ops_per_s,
                            mqa_error *err);
-double roofline_fma(mqa_context *ctx, int n_threads);
+double roofline_instruction(mqa_context *ctx, int n_threads, mqa_kv_type type, roofline_product product);
+
+/* Exponentials a second, by the polynomial of softmax. */
+double roofline_exp(mqa_context *ctx, int n_threads);
 
 /* A working set well inside level 2 or 3, or well outside all caches (4); 0 where there is no such level. */
 size_t roofline_working_set(int level, int n_threads);

@@ -2,7 +2,10 @@
  *
  *   VECTOR_BYTES   width of a vector
  *   N_ACCUMULATORS independent sums of the multiply-adds: enough to hide their latency, few enough to stay in
- * registers NAMED(x)       the name of x for this instruction set
+ *                  registers
+ *   NAMED(x)       the name of x for this instruction set
+ *
+ * and include kernels/simd/v16_<isa>.h where there is one: then there is exp, too.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -10,6 +13,10 @@
 #include <stdint.h>
 
 #include "roofline_loops_all.h"
+
+#ifdef V16_INLINE
+#include "kernels/simd/v16_math.h"
+#endif
 
 typedef uint64_t words __attribute__((vector_size(VECTOR_BYTES), aligned(VECTOR_BYTES)));
 typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
@@ -44,3 +51,21 @@ float NAMED(fma)(long rounds, double *ops)
         for (int k = 0; k < LANES; k++) total += sum[j][k];
     return total;
 }
+
+#ifdef V16_INLINE
+/* exp(x) - 1 again and again stays in (-1, 0): a subtraction more, and nothing that could be taken out. */
+float NAMED(exp)(long rounds, double *ops)
+{
+    enum { N = VECTOR_BYTES / 8 }; /* eight registers' chains */
+    vf x[N];
+    for (int j = 0; j < N; j++) x[j] = vf_set1(-0.5f - 0.01f * (float)j);
+    for (long i = 0; i < rounds; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < N; j++) x[j] = vf_sub(vf_exp_below_high(x[j]), vf_set1(1.0f));
+    *ops += 16.0 * N * (double)rounds;
+    for (int j = 1; j < N; j++) x[0] = vf_add(x[0], x[j]);
+    float lanes[16];
+    vf_store(lanes, x[0]);
+    return lanes[0] + lanes[15];
+}
+#endif

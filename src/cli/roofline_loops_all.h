@@ -1,6 +1,5 @@
-/* The loops of roofline_loops.h by instruction set. read: a sum of the data, whole blocks of 512 bytes;
- * data aligned to 64. fma: adds the operations done to *ops. The results only keep the work from being
- * optimised away.
+/* The loops that roofline.c times, by instruction set. Their results only keep the work from being optimised
+ * away.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -10,11 +9,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A sum of the data, whole blocks of 512 bytes; data aligned to 64. */
 uint64_t roofline_read_base(const void *data, size_t bytes);
 uint64_t roofline_read_avx2(const void *data, size_t bytes);
 uint64_t roofline_read_avx512(const void *data, size_t bytes);
-float roofline_fma_base(long rounds, double *ops);
-float roofline_fma_avx2(long rounds, double *ops);
-float roofline_fma_avx512(long rounds, double *ops);
+uint64_t roofline_read_neon(const void *data, size_t bytes);
+
+/* The rest compute in registers, and add the operations done to *ops: multiply-adds of f32
+ * (roofline_loops.h), */
+typedef float roofline_loop(long rounds, double *ops);
+roofline_loop roofline_fma_base, roofline_fma_avx2, roofline_fma_avx512, roofline_fma_neon;
+/* exponentials, */
+roofline_loop roofline_exp_avx2, roofline_exp_avx512, roofline_exp_neon;
+/* and dot products of narrow values (roofline_dot.h), each in an instruction of its own. */
+roofline_loop roofline_bf16_avx512, roofline_bf16_amx;
+roofline_loop roofline_bytes_avx2, roofline_bytes_avx2_vnni, roofline_bytes_avx512, roofline_bytes_amx;
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <jansson.h>
@@ -96,6 +97,120 @@ static void bench_attention(void **state)
         json_decref(o);
         drive_free(&r);
     }
+}
+
+static double number(const json_t *o, const char *key)
+{
+    const json_t *value = json_object_get(o, key);
+    if (!json_is_number(value)) printf("no number %s\n", key);
+    assert_true(json_is_number(value));
+    return json_number_value(value);
+}
+
+static void close_to(double x, double y)
+{
+    if (!(x > y * 0.9999 && x < y * 1.0001)) printf("%.9g, not %.9g\n", x, y);
+    assert_true(x > y * 0.9999 && x < y * 1.0001);
+}
+
+/* What each kind of work takes at least, counted by hand. */
+static void bench_attention_works(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *args[20];
+        double pairs, dims, tokens, token_bytes; /* (query, key) pairs; K's and V's; of K and V to be read */
+    } works[] = {
+        /* a prompt: 1 + 2 + ... + 100 keys */
+        {{"--prefill", "--context", "100"}, 5050, 32, 100, 32 * 2},
+        /* a window of 10: 1 + ... + 9, then 91 times 10 */
+        {{"--prefill", "--context", "100", "--window", "10"}, 45 + 910, 32, 100, 32 * 2},
+        /* three tokens that ask see 18 keys between them */
+        {{"--queries", "3", "--context", "100", "--window", "16"}, 3 * 16, 32, 18, 32 * 2},
+        {{"--context", "100", "--head-dim-v", "32", "-ctk", "int8"}, 100, 48, 100, 16 + 4 + 32 * 2},
+        {{"--context", "100", "--head-dim", "32", "--head-dim-v", "16", "--v-in-k"}, 100, 48, 100, 32 * 2},
+        {{"--context", "100,200,40"}, 340, 32, 340, 32 * 2},
+        /* 70 of 80 tokens are the same for all five */
+        {{"--context", "80", "--requests", "5", "--shared", "70"}, 400, 32, 70 + 5 * 10, 32 * 2},
+        /* of which a window of 20 shows 10 */
+        {{"--context", "80", "--requests", "5", "--shared", "70", "--window", "20"}, 100, 32, 60, 32 * 2},
+    };
+    for (size_t i = 0; i < sizeof works / sizeof works[0]; i++) {
+        const char *args[40] = {"bench", "attention", "--heads", "4", "--head-dim", "16",
+                                "-r",    "1",         "-t",      "1", "--json"};
+        for (int j = 0; works[i].args[j]; j++) args[11 + j] = works[i].args[j];
+        drive_result r = good(args, NULL);
+        json_t *o = object(&r, ARGS("contexts", "head_dim_v", "v_in_k", "requests", "shared", "window", "isa",
+                                    "numerics", "limit_gbps", "limit_gflops", "limit_gexps", "ms_best",
+                                    "repetitions"));
+        close_to(number(o, "ops"), 2 * 4 * works[i].pairs * works[i].dims);
+        close_to(number(o, "bytes"), works[i].tokens * works[i].token_bytes);
+        close_to(number(o, "exponentials_ms") * number(o, "limit_gexps") * 1e6, 4 * works[i].pairs);
+        close_to(number(o, "bandwidth_ms") * number(o, "limit_gbps") * 1e6, number(o, "bytes"));
+        close_to(number(o, "arithmetic_ms") * number(o, "limit_gflops") * 1e6, number(o, "ops"));
+        assert_true(number(o, "plan_ms") > 0 && number(o, "append_ms") > 0);
+        /* the limit is the largest, under its name */
+        char key[32];
+        snprintf(key, sizeof key, "%s_ms", json_string_value(json_object_get(o, "bound")));
+        close_to(number(o, "limit_ms"), number(o, key));
+        static const char *const bounds[] = {"bandwidth_ms", "arithmetic_ms", "exponentials_ms"};
+        for (int j = 0; j < 3; j++) assert_true(number(o, bounds[j]) <= number(o, "limit_ms"));
+        json_decref(o);
+        drive_free(&r);
+    }
+}
+
+/* A value of the random streams, which other programs draw too (bench.h). */
+static float drawn(uint64_t stream, uint64_t i)
+{
+    uint64_t z = (stream << 40) + (i + 1) * 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return (float)((z ^ z >> 31) >> 40) * 0x1p-23f - 1.0f;
+}
+
+/* Two requests: one has the shared token alone, the other one more and a window of 1. So each has one V. */
+static void bench_attention_dump(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/mqa-test-dump-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    const drive_options options = {.input = "\n\n"};
+    drive_result r = good(ARGS("bench", "attention", "--heads", "6", "--kv-heads", "2", "--head-dim", "3",
+                               "--head-dim-v", "5", "--context", "1,2", "--shared", "1", "--window", "1",
+                               "--kv-type", "f32", "--dump", path, "--by-line", "-r", "2", "--json"),
+                          &options);
+    float out[2 * 6 * 5 + 1];
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    assert_int_equal(fread(out, sizeof *out, 2 * 6 * 5 + 1, f), 2 * 6 * 5);
+    fclose(f);
+    remove(path);
+    for (int request = 0; request < 2; request++)
+        for (int head = 0; head < 6; head++)
+            for (int i = 0; i < 5; i++) {
+                const uint64_t kv_head = (uint64_t)head / 3, column = (uint64_t)i;
+                /* the shared tokens are sequence 2, the second request's own sequence 1, from token 1 on */
+                const float v =
+                    request == 0 ? drawn(6, kv_head * 5 + column) : drawn(4, 1 * 10 + kv_head * 5 + column);
+                assert_true(out[(request * 6 + head) * 5 + i] == v);
+            }
+    /* a line for each of the input's, then the whole */
+    int lines = 0;
+    char *last = r.out;
+    for (char *p = r.out; (p = strchr(p, '\n')); p++) {
+        lines++;
+        if (p[1]) last = p + 1;
+    }
+    assert_int_equal(lines, 3);
+    assert_non_null(strstr(r.out, "\"ms\""));
+    json_t *o = json_loads(last, 0, NULL);
+    assert_true(number(o, "repetitions") == 4);
+    assert_true(number(o, "context") == 2);
+    json_decref(o);
+    drive_free(&r);
 }
 
 static void forced_isa(void **state)
@@ -266,6 +381,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(help_and_version),
         cmocka_unit_test(bench_attention),
+        cmocka_unit_test(bench_attention_works),
+        cmocka_unit_test(bench_attention_dump),
         cmocka_unit_test(forced_isa),
         cmocka_unit_test(closed_pipe),
         cmocka_unit_test(info_of_file),
