@@ -37,11 +37,13 @@
  * the head dim (128: one block of 128; 96: three of 32; an odd dim: nothing changes). Results are those of
  * the same formula, since (Hq).(Hk) = q.k and H is its own inverse: q is transformed where it is packed,
  * after RoPE; out and partial states come turned back, so that states of any caches merge; mqa_sequence_read
- * gives what was written, at the price of one more rounding to f32. Bytes and pages are as without. Cost
- * log2(block) additions a value when a token is written, and for each query row of a run Use    with int8 and
- * int4. f32, bf16, f16 and fp8 have an exponent for each value and gain nothing V in K is transformed as its
- * K is (v_hadamard isn't looked at). head_dim_vo must be a multiple of K's block then, as it is for 576 and
- * 512, whose blocks have 64 dims: else mqa_cache_create refuses
+ * gives what was written, at the price of one more rounding to f32. Bytes and pages are as without.
+ *
+ * What that costs: log2(block) additions a value when a token is written, and for each query row of a run.
+ * Use it with int8 and int4; f32, bf16, f16 and fp8 have an exponent for each value and gain nothing (and f16
+ * may refuse what it would hold as given, since a block's values can add up to sqrt(block) times as much). V
+ * in K is transformed as its K is, and v_hadamard isn't looked at; head_dim_vo must be a multiple of K's
+ * block then, as it is for 576 and 512, whose blocks have 64 dims: else mqa_cache_create refuses.
  *
  * Threads. What changes a cache or a block table (create, destroy, extend, fork, truncate, evict, defragment)
  * runs alone: no other call on that cache meanwhile. Between such calls mqa_sequence_write,
