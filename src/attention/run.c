@@ -192,6 +192,22 @@ static void look(const work *w, int64_t span, span_view *out)
     }
 }
 
+/* While a granule's K is read, its V is fetched, and the K that comes next: where the span ends, that of the
+ * next granule, if the sequence has one. */
+static void look_ahead(const work *w, const span_view *view, const void **k_runs, const void **v_runs,
+                       mqa_ahead *out)
+{
+    const mqa_cache_layout *layout = &w->plan->cache->layout;
+    const int64_t after = view->granule[view->n_granules - 1] + 1;
+    for (int g = 0; g < view->n_granules; g++) {
+        const void *next = g + 1 < view->n_granules ? k_runs[g + 1]
+                           : after * MQA_GRANULE < w->sequence->length
+                               ? mqa_sequence_granule(w->sequence, w->layer->run->layer, w->kv_head, after)
+                               : NULL;
+        out[g] = (mqa_ahead){{next, v_runs[g]}, {next ? layout->k_run : 0, layout->v_run}};
+    }
+}
+
 static void find_runs(const work *w, const span_view *view, const void **k_runs, const void **v_runs)
 {
     const mqa_cache_config *config = w->config;
@@ -236,11 +252,13 @@ static void compute_span(work *w, int64_t index, mqa_row_states out)
         return;
     }
     const void *k_runs[SPAN_GRANULES], *v_runs[SPAN_GRANULES];
+    mqa_ahead ahead[SPAN_GRANULES];
     find_runs(w, &view, k_runs, v_runs);
+    look_ahead(w, &view, k_runs, v_runs, ahead);
 
     float *s = w->scratch->s;
-    kernels->scores[config->k_type](w->scratch->q, rows, config->head_dim_qk, k_runs, view.n_granules, s,
-                                    S_STRIDE);
+    kernels->scores[config->k_type](w->scratch->q, rows, config->head_dim_qk, k_runs, view.n_granules, ahead,
+                                    s, S_STRIDE);
     for (int r = 0; r < rows; r++) {
         float *scores = s + (size_t)r * S_STRIDE;
         const int v = w->rows[r].view;

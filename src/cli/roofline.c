@@ -204,7 +204,7 @@ static void run_scores(void *arg, int task, int worker)
     char *part = t->data + (size_t)worker * t->part;
     const void *run = part + t->run_offset;
     for (int i = 0; i < CALLS; i++)
-        t->scores(part, ROWS, HEAD_DIM, &run, 1, (float *)(void *)(part + t->score_offset), 64);
+        t->scores(part, ROWS, HEAD_DIM, &run, 1, NULL, (float *)(void *)(part + t->score_offset), 64);
     t->common.work[task] = 2.0 * ROWS * HEAD_DIM * 64 * CALLS;
 }
 

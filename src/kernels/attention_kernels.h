@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include "kernels/constants.h"
+#include "kernels/fetch.h"
 #include "kernels/kv_format.h"
 #include "mqa/cache.h"
 
@@ -54,9 +55,9 @@ void mqa_unpack_v(mqa_kv_type type, const void *run, int d_v, int token, float *
 typedef int mqa_pack_q_fn(const float *const *q, int rows, int d, float sm_scale, void *q_block);
 
 /* s[r * s_stride + 64 * g + t] = score of row r and token t of granule g, all 64 tokens of each granule.
- * s_stride >= 64 * n_granules, a multiple of 16. */
+ * s_stride >= 64 * n_granules, a multiple of 16. ahead: [n_granules], what to fetch during each; or NULL. */
 typedef void mqa_scores_fn(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
-                           float *s, size_t s_stride);
+                           const mqa_ahead *ahead, float *s, size_t s_stride);
 
 /* Scores to probabilities, one row of one span at a time.
  * s: [64 * n_granules] scores, overwritten with p in the form that the pv kernel of the same table and

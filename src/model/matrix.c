@@ -149,7 +149,7 @@ static void run_floats(const mqa_kernels *kernels, const mqa_matrix *w, const mq
         for (int i = 0; i < n; i++) runs[i] = granule_run(w, g + i);
         for (int r = 0; r < rows; r += ROWS_PER_CALL) {
             const int n_rows = rows - r < ROWS_PER_CALL ? rows - r : ROWS_PER_CALL;
-            scores(x + (size_t)r * MQA_Q_ROW_BYTES(w->n_in), n_rows, w->n_in, runs, n,
+            scores(x + (size_t)r * MQA_Q_ROW_BYTES(w->n_in), n_rows, w->n_in, runs, n, NULL,
                    y + (size_t)r * y_stride + (size_t)(g - granule0) * MQA_GRANULE, y_stride);
         }
     }

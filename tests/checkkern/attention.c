@@ -88,7 +88,12 @@ static void run_table(const mqa_attention_kernels *a, int k_type, int v_type, sh
     memset(y->o, 0xff, sizeof(float) * (size_t)s.rows * MQA_PAD(s.d));
     if (!a->pack_q[k_type](x->q, s.rows, s.d, scale_of(s), q_block)) ck_fail("pack_q refused");
     const void *const *k = (const void *const *)x->k[k_type], *const *v = (const void *const *)x->v[v_type];
-    a->scores[k_type](q_block, s.rows, s.d, k, s.n_granules, y->scores, stride);
+    mqa_ahead *ahead = malloc((size_t)s.n_granules * sizeof *ahead);
+    for (int g = 0; g < s.n_granules; g++) /* more than is there: nothing may come of it */
+        ahead[g] =
+            (mqa_ahead){{v[g], g % 2 ? k[0] : NULL}, {mqa_v_run_bytes(v_type, s.d), g % 2 ? 1 << 20 : 0}};
+    a->scores[k_type](q_block, s.rows, s.d, k, s.n_granules, ahead, y->scores, stride);
+    free(ahead);
     memcpy(p, y->scores, s_bytes);
     for (int r = 0; r < s.rows; r++) {
         const bool all = r == 0 && s.tokens == s.n_granules * MQA_GRANULE;
@@ -287,7 +292,7 @@ static void run_stage(void *arg)
     float m, l;
     switch (b->stage) {
     case 0:
-        b->a->scores[b->type](b->q_block, b->s.rows, b->s.d, k, b->s.n_granules, b->scores, stride);
+        b->a->scores[b->type](b->q_block, b->s.rows, b->s.d, k, b->s.n_granules, NULL, b->scores, stride);
         break;
     case 1:
         for (int r = 0; r < b->s.rows; r++) { /* softmax works in place: the copy is measured too */

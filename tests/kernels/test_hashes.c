@@ -87,7 +87,7 @@ static uint64_t attention_hash(const mqa_attention_kernels *a, const mqa_row_ker
         const void *const *k = (const void *const *)&k_runs[8 * span],
                           *const *v = (const void *const *)&v_runs[8 * span];
         const int to = span > 0;
-        a->scores[k_type](q_block, ROWS, d, k, 8, s, MQA_SPAN);
+        a->scores[k_type](q_block, ROWS, d, k, 8, NULL, s, MQA_SPAN);
         for (int r = 0; r < ROWS; r++) {
             int lo = 13 * r - MQA_SPAN * span, hi = LENGTH - 40 * r - MQA_SPAN * span;
             lo = lo < 0 ? 0 : lo;

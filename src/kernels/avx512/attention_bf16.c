@@ -68,9 +68,11 @@ V16_INLINE __m512bh pair_bcast(const void *p)
 /* acc[r][c] += the pairs of a's row r (a_stride bytes apart) times vector c of b's rows (b_stride bytes
  * from pair to pair, vector_stride from vector to vector). Both GEMMs of attention are this one. */
 V16_INLINE void pairs_block(int rows, int vectors, int pairs, const char *a, size_t a_stride, const char *b,
-                            size_t b_stride, size_t vector_stride, __m512 acc[MAX_ROWS][VECTORS])
+                            size_t b_stride, size_t vector_stride, mqa_fetch *fetch,
+                            __m512 acc[MAX_ROWS][VECTORS])
 {
     for (int i = 0; i < pairs; i++, b += b_stride) {
+        if (fetch) mqa_fetch_step(fetch);
         __m512bh x[VECTORS];
         UNROLL for (int c = 0; c < vectors; c++) x[c] = pairs_load(b + (size_t)c * vector_stride);
         UNROLL for (int r = 0; r < rows; r++)
@@ -87,12 +89,12 @@ V16_INLINE void clear(__m512 acc[MAX_ROWS][VECTORS])
         _mm512_setzero_ps();
 }
 
-V16_INLINE void scores_rows(int rows, const char *q, size_t q_stride, int d_pad, const char *k, float *s,
-                            size_t s_stride)
+V16_INLINE void scores_rows(int rows, const char *q, size_t q_stride, int d_pad, const char *k,
+                            mqa_fetch *fetch, float *s, size_t s_stride)
 {
     __m512 acc[MAX_ROWS][VECTORS];
     clear(acc);
-    pairs_block(rows, VECTORS, d_pad / 2, q, q_stride, k, 64, (size_t)32 * (size_t)d_pad, acc);
+    pairs_block(rows, VECTORS, d_pad / 2, q, q_stride, k, 64, (size_t)32 * (size_t)d_pad, fetch, acc);
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < VECTORS; c++)
         vf_store(s + (size_t)r * s_stride + 16 * c, acc[r][c]);
 }
@@ -104,7 +106,7 @@ V16_INLINE void pv_rows(int rows, int vectors, const char *p, size_t p_stride, c
     clear(acc);
     for (int g = 0; g < n_granules; g++)
         pairs_block(rows, vectors, MQA_GRANULE / 2, p + (size_t)g * MQA_GRANULE * 2, p_stride,
-                    (const char *)v_runs[g] + 4 * column, 4 * d_pad, 64, acc);
+                    (const char *)v_runs[g] + 4 * column, 4 * d_pad, 64, NULL, acc);
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c++)
         vf_store(o + (size_t)r * d_pad + column + (size_t)(16 * c), vf_add(acc[r][c], vf_zero()));
 }
@@ -132,13 +134,16 @@ V16_INLINE void pv_rows(int rows, int vectors, const char *p, size_t p_stride, c
     }
 
 static void scores_bf16(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
-                        float *s, size_t s_stride)
+                        const mqa_ahead *ahead, float *s, size_t s_stride)
 {
+    const int n_blocks = (rows + MAX_ROWS - 1) / MAX_ROWS;
     for (int g = 0; g < n_granules; g++)
         for (int r = 0; r < rows; r += MAX_ROWS) {
+            mqa_fetch fetch =
+                mqa_fetch_share(ahead ? &ahead[g] : NULL, r / MAX_ROWS, n_blocks, MQA_PAD(d) / 2);
             const char *q = (const char *)&mqa_q_row_at(q_block, r, d)->x;
             float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
-#define SCORES(R) scores_rows(R, q, MQA_Q_ROW_BYTES(d), MQA_PAD(d), k_runs[g], to, s_stride)
+#define SCORES(R) scores_rows(R, q, MQA_Q_ROW_BYTES(d), MQA_PAD(d), k_runs[g], &fetch, to, s_stride)
             BY_ROWS(rows - r, SCORES)
 #undef SCORES
         }

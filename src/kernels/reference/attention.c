@@ -68,8 +68,10 @@ int mqa_pack_q_int8_digits(const float *const *q, int rows, int d, float sm_scal
 /* --- scores -------------------------------------------------------------------------------------- */
 
 static inline void scores_float(mqa_kv_type type, const void *q_block, int rows, int d,
-                                const void *const *k_runs, int n_granules, float *s, size_t s_stride)
+                                const void *const *k_runs, int n_granules, const mqa_ahead *ahead, float *s,
+                                size_t s_stride)
 {
+    (void)ahead;
     for (int r = 0; r < rows; r++) {
         const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
         for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
@@ -83,8 +85,9 @@ static inline void scores_float(mqa_kv_type type, const void *q_block, int rows,
 }
 
 static void scores_int8(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
-                        float *s, size_t s_stride)
+                        const mqa_ahead *ahead, float *s, size_t s_stride)
 {
+    (void)ahead;
     for (int r = 0; r < rows; r++) {
         const mqa_q_row *q = mqa_q_row_at(q_block, r, d);
         for (int t = 0; t < MQA_GRANULE * n_granules; t++) {

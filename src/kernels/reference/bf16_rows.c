@@ -41,8 +41,9 @@ static float pair_chain(float x, uint16_t a0, uint16_t b0, uint16_t a1, uint16_t
 }
 
 static void scores_pairs(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
-                         float *s, size_t s_stride)
+                         const mqa_ahead *ahead, float *s, size_t s_stride)
 {
+    (void)ahead;
     for (int r = 0; r < rows; r++) {
         const uint16_t *q = mqa_q_row_at(q_block, r, d)->x.bf16;
         for (int t = 0; t < MQA_GRANULE * n_granules; t++) {

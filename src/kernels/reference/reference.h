@@ -24,9 +24,9 @@ void mqa_bf16_rows_avx512(mqa_attention_kernels *a); /* needs AVX-512 BF16 */
 /* For MQA_FLOAT_FORMATS: the table's functions of one, from a file's own scores_float and pv_float. */
 #define FLOAT_KERNELS(TYPE, SUFFIX)                                                                          \
     static void scores_##SUFFIX(const void *q_block, int rows, int d, const void *const *k_runs,             \
-                                int n_granules, float *s, size_t s_stride)                                   \
+                                int n_granules, const mqa_ahead *ahead, float *s, size_t s_stride)           \
     {                                                                                                        \
-        scores_float(TYPE, q_block, rows, d, k_runs, n_granules, s, s_stride);                               \
+        scores_float(TYPE, q_block, rows, d, k_runs, n_granules, ahead, s, s_stride);                        \
     }                                                                                                        \
     static void pv_##SUFFIX(const float *p, size_t p_stride, const float *p_scale, int rows,                 \
                             const void *const *v_runs, int n_granules, int d_v, float *o)                    \

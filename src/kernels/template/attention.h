@@ -22,6 +22,7 @@
 #include "kernels/template/turn.h"
 
 #define MAX_BLOCK_ROWS 6
+enum { GRANULE_TILES = MQA_GRANULE / MQA_TILE };
 
 /* The rows of the next block, so that the blocks of what is left are even and at most `most`. */
 V16_INLINE int next_rows(int left, int most)
@@ -109,13 +110,14 @@ V16_INLINE int round_of(mqa_kv_type type)
 
 /* scales: the header from the block's first token on. */
 V16_INLINE void scores_block(mqa_kv_type type, int rows, int tiles, const float *q, size_t q_stride, int d,
-                             const uint8_t *k, size_t tile_bytes, const uint8_t *scales, float *s,
-                             size_t s_stride)
+                             const uint8_t *k, size_t tile_bytes, const uint8_t *scales, mqa_fetch *fetch,
+                             float *s, size_t s_stride)
 {
     const int per = mqa_kv_formats[type].per_cell, step = round_of(type);
     vf acc[MAX_BLOCK_ROWS][4];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_zero();
     for (int i = 0; i < d; i += step, k += step / per * MQA_CELL_ROW) {
+        mqa_fetch_step(fetch);
         vf scale[4];
         if (has_group_scales(type))
             UNROLL for (int t = 0; t < tiles; t++) scale[t] =
@@ -144,21 +146,25 @@ V16_INLINE void scores_block(mqa_kv_type type, int rows, int tiles, const float 
 }
 
 V16_INLINE void scores_float(mqa_kv_type type, const void *q_block, int rows, int d,
-                             const void *const *k_runs, int n_granules, float *s, size_t s_stride)
+                             const void *const *k_runs, int n_granules, const mqa_ahead *ahead, float *s,
+                             size_t s_stride)
 {
     const int d_pad = MQA_PAD(d);
     const size_t tile_bytes = mqa_k_tile_bytes(type, d), q_stride = MQA_Q_ROW_BYTES(d) / sizeof(float);
-    const int scales_step = MQA_TILE * mqa_kv_formats[type].scale_bytes;
+    const int scales_step = MQA_TILE * mqa_kv_formats[type].scale_bytes, step = round_of(type);
+    const int most = ATTENTION_MOST_ROWS(type), n_blocks = (rows + most - 1) / most;
     for (int g = 0; g < n_granules; g++) {
         const uint8_t *scales = k_runs[g], *k = scales + mqa_kv_header_bytes(type, d);
-        for (int r = 0, now; r < rows; r += now) {
-            now = next_rows(rows - r, ATTENTION_MOST_ROWS(type));
+        for (int r = 0, block = 0, now; r < rows; r += now, block++) {
+            now = next_rows(rows - r, most);
             const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
             float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
+            mqa_fetch fetch = mqa_fetch_share(ahead ? &ahead[g] : NULL, block, n_blocks,
+                                              GRANULE_TILES / (ATTENTION_VECTORS(now)) * (d_pad / step));
 #define SCORES(R, T)                                                                                         \
-    for (int t = 0; t < MQA_GRANULE / MQA_TILE; t += (T))                                                    \
+    for (int t = 0; t < GRANULE_TILES; t += (T))                                                             \
     scores_block(type, R, T, q, q_stride, d_pad, k + (size_t)t * tile_bytes, tile_bytes,                     \
-                 scales + t * scales_step, to + t * MQA_TILE, s_stride)
+                 scales + t * scales_step, &fetch, to + t * MQA_TILE, s_stride)
             BY_ROWS(now, SCORES, ATTENTION_VECTORS)
 #undef SCORES
         }
@@ -166,8 +172,8 @@ V16_INLINE void scores_float(mqa_kv_type type, const void *q_block, int rows, in
 }
 
 V16_INLINE void scores_int8_block(int rows, int tiles, const void *q_block, int r0, int d,
-                                  const float *k_scale, const uint8_t *k, size_t tile_bytes, float *s,
-                                  size_t s_stride)
+                                  const float *k_scale, const uint8_t *k, size_t tile_bytes, mqa_fetch *fetch,
+                                  float *s, size_t s_stride)
 {
     const mqa_q_row *q[MAX_BLOCK_ROWS];
     k8_acc acc[MAX_BLOCK_ROWS][4];
@@ -177,11 +183,14 @@ V16_INLINE void scores_int8_block(int rows, int tiles, const void *q_block, int 
         UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = k8_zero();
     }
     const int d_pad = MQA_PAD(d);
-    for (int i = 0; i < d_pad; i += 4) UNROLL for (int t = 0; t < tiles; t++)
+    for (int i = 0; i < d_pad; i += 4) {
+        mqa_fetch_step(fetch);
+        UNROLL for (int t = 0; t < tiles; t++)
         {
             const bytes16 x = k8_load(k + (size_t)t * tile_bytes + (size_t)i * MQA_TILE);
             UNROLL for (int r = 0; r < rows; r++) acc[r][t] = k8_step(acc[r][t], x, q[r], d_pad, i);
         }
+    }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++)
     {
         const vi unbiased = vi_sub(k8_total(acc[r][t]), vi_set1((int32_t)(128u * (uint32_t)q[r]->sum)));
@@ -191,19 +200,22 @@ V16_INLINE void scores_int8_block(int rows, int tiles, const void *q_block, int 
 }
 
 static void scores_int8(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
-                        float *s, size_t s_stride)
+                        const mqa_ahead *ahead, float *s, size_t s_stride)
 {
     const size_t tile_bytes = mqa_k_tile_bytes(MQA_KV_INT8, d);
+    const int most = ATTENTION_MOST_ROWS_K8, n_blocks = (rows + most - 1) / most, steps = MQA_PAD(d) / 4;
     for (int g = 0; g < n_granules; g++) {
         const float *k_scale = k_runs[g];
         const uint8_t *k = (const uint8_t *)k_scale + mqa_kv_header_bytes(MQA_KV_INT8, d);
-        for (int r = 0, now; r < rows; r += now) {
-            now = next_rows(rows - r, ATTENTION_MOST_ROWS_K8);
+        for (int r = 0, block = 0, now; r < rows; r += now, block++) {
+            now = next_rows(rows - r, most);
             float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
+            mqa_fetch fetch = mqa_fetch_share(ahead ? &ahead[g] : NULL, block, n_blocks,
+                                              GRANULE_TILES / (ATTENTION_VECTORS_8(now)) * steps);
 #define SCORES(R, T)                                                                                         \
-    for (int t = 0; t < MQA_GRANULE / MQA_TILE; t += (T))                                                    \
+    for (int t = 0; t < GRANULE_TILES; t += (T))                                                             \
     scores_int8_block(R, T, q_block, r, d, k_scale + t * MQA_TILE, k + (size_t)t * tile_bytes, tile_bytes,   \
-                      to + t * MQA_TILE, s_stride)
+                      &fetch, to + t * MQA_TILE, s_stride)
             BY_ROWS(now, SCORES, ATTENTION_VECTORS_8)
 #undef SCORES
         }

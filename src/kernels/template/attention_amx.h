@@ -45,8 +45,9 @@ static tile_config amx_shape(int rows, int rest)
     } while (0)
 
 static void scores_amx(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
-                       float *s, size_t s_stride)
+                       const mqa_ahead *ahead, float *s, size_t s_stride)
 {
+    (void)ahead;
     TILE_STATE(tiles);
     const size_t q_stride = MQA_Q_ROW_BYTES(d), tile_bytes = (size_t)32 * (size_t)MQA_PAD(d);
     const int pairs = MQA_PAD(d) / 2; /* a multiple of 8 */
@@ -138,8 +139,9 @@ enum { DEPTH = 64 /* bytes */ };
     } while (0)
 
 static void scores_amx8(const void *q_block, int rows, int d, const void *const *k_runs, int n_granules,
-                        float *s, size_t s_stride)
+                        const mqa_ahead *ahead, float *s, size_t s_stride)
 {
+    (void)ahead;
     TILE_STATE(tiles);
     const int d_pad = MQA_PAD(d), rest = d_pad % DEPTH;
     const size_t q_stride = MQA_Q_ROW_BYTES(d), tile_bytes = (size_t)MQA_TILE * (size_t)d_pad;
