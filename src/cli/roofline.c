@@ -63,7 +63,7 @@ static double best_rate(mqa_context *ctx, mqa_task_fn *fn, try_out *task)
 
 /* ---- what is timed ---- */
 
-typedef uint64_t read_loop(const void *data, size_t bytes);
+typedef uint64_t read_loop(const void *data, size_t bytes, size_t ahead);
 
 static read_loop *pick_read(const mqa_context *ctx)
 {
@@ -147,6 +147,7 @@ typedef struct read_task {
     read_loop *read;
     const char *data;
     size_t part; /* bytes a worker */
+    size_t ahead;
     int passes;
     int n_parts;
 } read_task;
@@ -158,7 +159,7 @@ static void read_part(void *arg, int task, int worker)
     start_together(&t->common);
     const char *part = t->data + (size_t)(worker % t->n_parts) * t->part;
     uint64_t sum = 0;
-    for (int i = 0; i < t->passes; i++) sum += t->read(part, t->part);
+    for (int i = 0; i < t->passes; i++) sum += t->read(part, t->part, t->ahead);
     atomic_store_explicit(&sink, sum, memory_order_relaxed);
     t->common.work[task] = (double)t->part * t->passes;
 }
@@ -180,7 +181,12 @@ mqa_status roofline_read(mqa_context *ctx, int n_threads, size_t bytes, double *
                       .part = part,
                       .passes = (int)passes,
                       .n_parts = n_threads};
-    *bytes_per_s = best_rate(ctx, read_part, &task.common);
+    *bytes_per_s = 0;
+    static const size_t ahead[] = {0, 2048, 8192};
+    for (int i = 0; i < 3; i++) {
+        task.ahead = ahead[i];
+        *bytes_per_s = fmax(*bytes_per_s, best_rate(ctx, read_part, &task.common));
+    }
     mqa_release(NULL, data, total);
     return MQA_OK;
 }

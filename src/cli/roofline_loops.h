@@ -22,14 +22,18 @@ typedef uint64_t words __attribute__((vector_size(VECTOR_BYTES), aligned(VECTOR_
 typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
 enum { LANES = VECTOR_BYTES / 4 };
 
-uint64_t NAMED(read)(const void *data, size_t bytes)
+uint64_t NAMED(read)(const void *data, size_t bytes, size_t ahead)
 {
-    enum { N = 8 };
-    const words *p = data;
+    enum { N = 8, BLOCK = N * VECTOR_BYTES };
+    const char *from = data;
     words sum[N] = {{0}};
-    for (size_t i = 0; i + N <= bytes / sizeof *p; i += N)
+    for (size_t at = 0; at + BLOCK <= bytes; at += BLOCK) {
+        const words *p = (const words *)(const void *)(from + at);
+        for (int line = 0; ahead > 0 && line < BLOCK; line += 64)
+            __builtin_prefetch(from + at + ahead + line, 0, 2);
 #pragma GCC unroll 8
-        for (int j = 0; j < N; j++) sum[j] += p[i + (size_t)j];
+        for (int j = 0; j < N; j++) sum[j] += p[j];
+    }
     for (int j = 1; j < N; j++) sum[0] += sum[j];
     uint64_t total = 0;
     for (int j = 0; j < VECTOR_BYTES / 8; j++) total += sum[0][j];

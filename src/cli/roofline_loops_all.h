@@ -9,11 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A sum of the data, whole blocks of 512 bytes; data aligned to 64. */
-uint64_t roofline_read_base(const void *data, size_t bytes);
-uint64_t roofline_read_avx2(const void *data, size_t bytes);
-uint64_t roofline_read_avx512(const void *data, size_t bytes);
-uint64_t roofline_read_neon(const void *data, size_t bytes);
+/* A sum of the data, whole blocks of 512 bytes; data aligned to 64. ahead: so many bytes ahead lines are
+ * fetched by instructions, too, which get more from memory than the hardware's own prefetch; 0: none. */
+uint64_t roofline_read_base(const void *data, size_t bytes, size_t ahead);
+uint64_t roofline_read_avx2(const void *data, size_t bytes, size_t ahead);
+uint64_t roofline_read_avx512(const void *data, size_t bytes, size_t ahead);
+uint64_t roofline_read_neon(const void *data, size_t bytes, size_t ahead);
 
 /* The rest compute in registers, and add the operations done to *ops: multiply-adds of f32
  * (roofline_loops.h), */
