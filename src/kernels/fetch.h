@@ -18,31 +18,48 @@ typedef struct mqa_ahead {
     size_t bytes[2];
 } mqa_ahead;
 
-/* The part of it that falls to one block of a kernel's loops. */
+/* The part of it that falls to one block of a kernel's loops: at every step a line of both stretches, or a
+ * few. */
 typedef struct mqa_fetch {
     const char *at[2];
-    int lines[2]; /* a step */
+    int lines; /* a step: 0, 1 or MQA_FETCH_FEW */
 } mqa_fetch;
+enum { MQA_FETCH_FEW = 4 };
 
 /* The share of block `block` of n_blocks, each of so many steps. ahead NULL: nothing. */
 static inline mqa_fetch mqa_fetch_share(const mqa_ahead *ahead, int block, int n_blocks, int steps)
 {
-    mqa_fetch f = {{NULL, NULL}, {0, 0}};
-    for (int i = 0; ahead && i < 2; i++) {
-        const size_t lines = (ahead->bytes[i] + MQA_LINE - 1) / MQA_LINE,
-                     all = (size_t)n_blocks * (size_t)steps;
-        const size_t a_step = (lines + all - 1) / all, begin = a_step * (size_t)steps * (size_t)block;
-        if (begin >= lines) continue;
-        f.at[i] = (const char *)ahead->from[i] + begin * MQA_LINE;
-        f.lines[i] = (int)a_step;
-    }
+    mqa_fetch f = {{NULL, NULL}, 0};
+    if (!ahead) return f;
+    const size_t most = (ahead->bytes[0] > ahead->bytes[1] ? ahead->bytes[0] : ahead->bytes[1]) / MQA_LINE;
+    const int lines = most > (size_t)n_blocks * (size_t)steps ? MQA_FETCH_FEW : 1;
+    const size_t begin = (size_t)block * (size_t)steps * (size_t)(lines * MQA_LINE);
+    for (int i = 0; i < 2; i++)
+        if (begin < ahead->bytes[i]) {
+            f.at[i] = (const char *)ahead->from[i] + begin;
+            f.lines = lines;
+        }
+    for (int i = 0; i < 2; i++) /* the same lines twice cost little */
+        if (!f.at[i]) f.at[i] = f.at[1 - i];
     return f;
 }
 
+/* No loop: it is the inside of one. */
 static inline __attribute__((always_inline)) void mqa_fetch_step(mqa_fetch *f)
 {
-    for (int i = 0; i < 2; i++)
-        for (int n = 0; n < f->lines[i]; n++, f->at[i] += MQA_LINE) __builtin_prefetch(f->at[i], 0, 2);
+    if (f->lines == 0) return;
+    __builtin_prefetch(f->at[0], 0, 2);
+    __builtin_prefetch(f->at[1], 0, 2);
+    if (f->lines > 1) {
+        __builtin_prefetch(f->at[0] + MQA_LINE, 0, 2);
+        __builtin_prefetch(f->at[1] + MQA_LINE, 0, 2);
+        __builtin_prefetch(f->at[0] + 2 * MQA_LINE, 0, 2);
+        __builtin_prefetch(f->at[1] + 2 * MQA_LINE, 0, 2);
+        __builtin_prefetch(f->at[0] + 3 * MQA_LINE, 0, 2);
+        __builtin_prefetch(f->at[1] + 3 * MQA_LINE, 0, 2);
+    }
+    f->at[0] += f->lines * MQA_LINE;
+    f->at[1] += f->lines * MQA_LINE;
 }
 
 #endif
