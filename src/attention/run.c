@@ -193,7 +193,7 @@ static void look(const work *w, int64_t span, span_view *out)
 }
 
 /* While a granule's K is read, its V is fetched, and the K that comes next: where the span ends, that of the
- * next granule, if the sequence has one. */
+ * next granule, if the sequence holds it. */
 static void look_ahead(const work *w, const span_view *view, const void **k_runs, const void **v_runs,
                        mqa_ahead *out)
 {
@@ -201,7 +201,7 @@ static void look_ahead(const work *w, const span_view *view, const void **k_runs
     const int64_t after = view->granule[view->n_granules - 1] + 1;
     for (int g = 0; g < view->n_granules; g++) {
         const void *next = g + 1 < view->n_granules ? k_runs[g + 1]
-                           : after * MQA_GRANULE < w->sequence->length
+                           : mqa_sequence_holds(w->sequence, after * MQA_GRANULE, 1)
                                ? mqa_sequence_granule(w->sequence, w->layer->run->layer, w->kv_head, after)
                                : NULL;
         out[g] = (mqa_ahead){{next, v_runs[g]}, {next ? layout->k_run : 0, layout->v_run}};
