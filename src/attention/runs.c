@@ -63,8 +63,8 @@ static int64_t cut_unit(const mqa_spans *spans, const mqa_unit *unit, double wan
 static double wanted_spans(const mqa_plan *plan, const mqa_unit *unit, double wanted_cost)
 {
     const double cost = unit_cost(plan, unit), n = (double)(unit->end - unit->begin);
-    const bool whole = mqa_pool_n_threads(plan->cache->ctx->pool) == 1 || cost < 1.5 * wanted_cost;
-    return whole ? n + 1 : n * wanted_cost / cost;
+    if (mqa_pool_n_threads(plan->cache->ctx->pool) == 1 || cost <= 1.5 * wanted_cost) return n + 1;
+    return n * wanted_cost / cost > 1 ? n * wanted_cost / cost : 1;
 }
 
 static void set_task_counts(mqa_plan *plan)
