@@ -32,3 +32,13 @@ function(mqa_test_on_old_cpu name)
     set_tests_properties(${name}_cortex-a57 PROPERTIES ENVIRONMENT QEMU_CPU=cortex-a57)
   endif()
 endfunction()
+
+# mqa_fuzz(NAME SOURCES ... LINK ...): the libFuzzer target fuzz_NAME, where MQA_FUZZ asks for such.
+function(mqa_fuzz name)
+  cmake_parse_arguments(FUZZ "" "" "SOURCES;LINK" ${ARGN})
+  if(MQA_FUZZ)
+    add_executable(fuzz_${name} ${FUZZ_SOURCES})
+    target_link_libraries(fuzz_${name} PRIVATE ${FUZZ_LINK} mqa_flags)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  endif()
+endfunction()

@@ -28,11 +28,6 @@ typedef struct node {
     int64_t begin, n_spans;
 } node;
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* 0 for an item that has nothing to share: one whose rows fill a unit alone, or whose view isn't a beginning.
  */
 static int64_t spans_to_share(const mqa_plan *plan, const mqa_item *item)
@@ -43,13 +38,13 @@ static int64_t spans_to_share(const mqa_plan *plan, const mqa_item *item)
     const mqa_view first = mqa_view_of_query(plan, item, 0),
                    last = mqa_view_of_query(plan, item, item->n_queries - 1);
     if (first.main.lo > begin || last.main.lo > begin || first.sinks.hi > 0 || last.sinks.hi > 0) return 0;
-    return (min64(first.main.hi, last.main.hi) - begin) / MQA_SPAN;
+    return (mqa_min64(first.main.hi, last.main.hi) - begin) / MQA_SPAN;
 }
 
 static int by_pages(const void *a_, const void *b_)
 {
     const member *a = a_, *b = b_;
-    const size_t n_pages = (size_t)(min64(a->n_spans, b->n_spans) * a->span_pages);
+    const size_t n_pages = (size_t)(mqa_min64(a->n_spans, b->n_spans) * a->span_pages);
     const int order = memcmp(a->pages, b->pages, n_pages * sizeof *a->pages);
     if (order) return order;
     if (a->n_spans != b->n_spans) return a->n_spans < b->n_spans ? -1 : 1;
@@ -58,7 +53,7 @@ static int by_pages(const void *a_, const void *b_)
 
 static int64_t common_spans(const member *a, const member *b)
 {
-    const int64_t most = min64(a->n_spans, b->n_spans) * a->span_pages;
+    const int64_t most = mqa_min64(a->n_spans, b->n_spans) * a->span_pages;
     int64_t n = 0;
     while (n < most && a->pages[n] == b->pages[n]) n++;
     return n / a->span_pages;

@@ -2,12 +2,14 @@
  *
  *   item    one sequence's queries in the batch
  *   block   up to MQA_MAX_ROWS rows (queries first, then the heads of the group) of one item and KV head
- *   unit    rows that see the same tokens over consecutive spans: one block, or several whose items share
- * those pages (a cascade). A block's spans are covered by its units in ascending order run     some of a
- * unit's spans, computed by one thread: a task
+ *   unit    rows that see the same tokens over consecutive spans: one block, or a cascade: several blocks
+ *           whose items share those pages
+ *   run     some of a unit's spans, computed by one thread: a task
  *
- * A block that one task covers alone folds as it goes and finishes itself. Otherwise each task stores its
- * states, and the last task of a block to be done folds all of them in order and finishes it. Which way a
+ * A block's spans are covered by its units in ascending order.
+ *
+ * A block that one task covers alone folds as it goes and finishes itself. Otherwise each task stores
+ * states, and the last task of a block to be done folds what there is in order and finishes it. Which way a
  * block goes, and where it is cut, changes no bit: see fold.h.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -203,7 +205,6 @@ typedef struct mqa_layer_run {
     const mqa_run *run;
     int64_t n_tokens;     /* queries in the batch */
     int64_t first_group;  /* of mqa_plan_first_group */
-    unsigned number;      /* plan->n_layers_run */
     atomic_int bad_query; /* some query wasn't finite */
 } mqa_layer_run;
 

@@ -199,11 +199,11 @@ static void look_ahead(const work *w, const span_view *view, const void **k_runs
 {
     const mqa_cache_layout *layout = &w->plan->cache->layout;
     const int64_t after = view->granule[view->n_granules - 1] + 1;
+    const void *after_span = NULL;
+    if (mqa_sequence_holds(w->sequence, after * MQA_GRANULE, 1))
+        after_span = mqa_sequence_granule(w->sequence, w->layer->run->layer, w->kv_head, after);
     for (int g = 0; g < view->n_granules; g++) {
-        const void *next = g + 1 < view->n_granules ? k_runs[g + 1]
-                           : mqa_sequence_holds(w->sequence, after * MQA_GRANULE, 1)
-                               ? mqa_sequence_granule(w->sequence, w->layer->run->layer, w->kv_head, after)
-                               : NULL;
+        const void *next = g + 1 < view->n_granules ? k_runs[g + 1] : after_span;
         out[g] = (mqa_ahead){{next, v_runs[g]}, {next ? layout->k_run : 0, layout->v_run}};
     }
 }
@@ -291,8 +291,8 @@ static float *state_before(const work *w, const mqa_span_run *run)
     if (run == &w->plan->runs[w->unit->first_run] || run->begin == run->end) return NULL;
     if (mqa_begins_group(mqa_unit_spans(w->plan, w->unit), run->begin)) return NULL;
     const mqa_span_run *before = run - 1;
-    return atomic_load_explicit(&before->done, memory_order_acquire) == w->layer->number ? before->open
-                                                                                         : NULL;
+    return atomic_load_explicit(&before->done, memory_order_acquire) == w->plan->n_layers_run ? before->open
+                                                                                              : NULL;
 }
 
 static void compute_run(work *w, mqa_span_run *run)
@@ -313,7 +313,7 @@ static void compute_run(work *w, mqa_span_run *run)
         }
     }
     run->open = whole ? open : NULL;
-    atomic_store_explicit(&run->done, w->layer->number, memory_order_release);
+    atomic_store_explicit(&run->done, w->plan->n_layers_run, memory_order_release);
 }
 
 /* Folds what the block's units have stored for its rows. */
@@ -476,11 +476,9 @@ mqa_status mqa_plan_run(mqa_plan *plan, const mqa_run *run, mqa_error *err)
     mqa_run own;
     MQA_TRY(MQA_TAKE(mqa_run, run, &own, err));
     MQA_TRY(check_run(plan, &own, err));
-    mqa_layer_run layer = {.plan = plan,
-                           .run = &own,
-                           .n_tokens = batch_tokens(plan),
-                           .first_group = mqa_plan_first_group(plan),
-                           .number = ++plan->n_layers_run};
+    mqa_layer_run layer = {
+        .plan = plan, .run = &own, .n_tokens = batch_tokens(plan), .first_group = mqa_plan_first_group(plan)};
+    plan->n_layers_run++;
     if (own.states) clear_states(&layer);
     mqa_pool_run(plan->cache->ctx->pool, mqa_attention_task, &layer, plan->n_tasks);
     return atomic_load_explicit(&layer.bad_query, memory_order_relaxed) ? name_bad_query(&layer, err)

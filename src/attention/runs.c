@@ -12,11 +12,6 @@
 
 #include "attention/plan.h"
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* About 48 multiply-adds a nanosecond; the tokens themselves cost as much as two rows. */
 static double unit_cost(const mqa_plan *plan, const mqa_unit *unit)
 {
@@ -30,8 +25,8 @@ static double unit_cost(const mqa_plan *plan, const mqa_unit *unit)
 static int64_t group_end(const mqa_spans *spans, int64_t i, int64_t end)
 {
     const int64_t left = MQA_GROUP_SPANS - mqa_nth_span(spans, i) % MQA_GROUP_SPANS;
-    if (i < spans->n[0]) end = min64(end, spans->n[0]);
-    return min64(end, i + left);
+    if (i < spans->n[0]) end = mqa_min64(end, spans->n[0]);
+    return mqa_min64(end, i + left);
 }
 
 /* Cuts a unit into runs of about `wanted` spans and returns how many; out NULL: no more than that. */

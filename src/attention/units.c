@@ -6,16 +6,6 @@
 #include "attention/plan.h"
 #include "base/status.h"
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* ---- blocks ---- */
 
 static int64_t item_rows(const mqa_plan *plan, const mqa_item *item)
@@ -32,7 +22,7 @@ static mqa_range unite(mqa_range a, mqa_range b)
 {
     if (b.hi <= b.lo) return a;
     if (a.hi <= a.lo) return b;
-    return (mqa_range){min64(a.lo, b.lo), max64(a.hi, b.hi)};
+    return (mqa_range){mqa_min64(a.lo, b.lo), mqa_max64(a.hi, b.hi)};
 }
 
 /* The spans that meet a range. */
@@ -52,14 +42,14 @@ static mqa_spans spans_seen(const mqa_plan *plan, const mqa_item *item, int64_t 
                    b = mqa_view_of_query(plan, item, last_query);
     mqa_range main = unite(a.main, b.main);
     /* The last may stand behind all that it could see, while those between see more than the first. */
-    if (main.hi > main.lo) main.hi = max64(main.hi, min64(b.main.hi, item->rules.end));
+    if (main.hi > main.lo) main.hi = mqa_max64(main.hi, mqa_min64(b.main.hi, item->rules.end));
     mqa_spans spans;
     spans_over(unite(a.sinks, b.sinks), &spans.first[0], &spans.n[0]);
     spans_over(main, &spans.first[1], &spans.n[1]);
     const int64_t begin = spans.first[1], end = spans.first[0] + spans.n[0];
     if (spans.n[0] > 0 && spans.n[1] > 0 && begin < end) { /* they touch: one stretch */
-        spans.first[1] = min64(spans.first[0], begin);
-        spans.n[1] = max64(end, begin + spans.n[1]) - spans.first[1];
+        spans.first[1] = mqa_min64(spans.first[0], begin);
+        spans.n[1] = mqa_max64(end, begin + spans.n[1]) - spans.first[1];
         spans.n[0] = 0;
     }
     return spans;
@@ -74,10 +64,10 @@ static void make_blocks(mqa_plan *plan)
         const int64_t rows = item_rows(plan, item), n = item_blocks(plan, item);
         /* Of even size, in eights where that makes no more of them. */
         int64_t step = (rows + n - 1) / n;
-        step = min64(plan->block_rows, (step + 7) / 8 * 8);
+        step = mqa_min64(plan->block_rows, (step + 7) / 8 * 8);
         for (int kv_head = 0; kv_head < plan->cache->config.n_kv_heads; kv_head++)
             for (int64_t row = 0; row < rows; row += step, block++) {
-                const int64_t end = min64(row + step, rows);
+                const int64_t end = mqa_min64(row + step, rows);
                 *block = (mqa_block){
                     .item = i,
                     .kv_head = kv_head,

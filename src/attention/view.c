@@ -3,19 +3,9 @@
 
 #include "kernels/valid.h"
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 static mqa_range intersect(mqa_range a, mqa_range b)
 {
-    return (mqa_range){max64(a.lo, b.lo), min64(a.hi, b.hi)};
+    return (mqa_range){mqa_max64(a.lo, b.lo), mqa_min64(a.hi, b.hi)};
 }
 
 /* The document that a position lies in: the last that begins at or before it. */
@@ -34,20 +24,20 @@ static mqa_range document_of(const mqa_item_rules *item, int64_t position)
 
 mqa_view mqa_view_of(const mqa_rules *rules, const mqa_item_rules *item, int64_t query, int64_t position)
 {
-    const int64_t causal_hi = max64(position + 1, item->prefix);
-    mqa_range all = {item->begin, rules->causal ? min64(item->end, causal_hi) : item->end};
+    const int64_t causal_hi = mqa_max64(position + 1, item->prefix);
+    mqa_range all = {item->begin, rules->causal ? mqa_min64(item->end, causal_hi) : item->end};
     if (item->documents) all = intersect(all, document_of(item, position));
 
     int64_t near = 0; /* window and chunk begin here */
-    if (rules->window_left >= 0) near = max64(near, position - rules->window_left);
-    if (rules->chunk > 0) near = max64(near, position / rules->chunk * rules->chunk);
+    if (rules->window_left >= 0) near = mqa_max64(near, position - rules->window_left);
+    if (rules->chunk > 0) near = mqa_max64(near, position / rules->chunk * rules->chunk);
     mqa_view view = {.main = intersect(all, (mqa_range){near, INT64_MAX})};
     view.sinks = intersect(all, (mqa_range){0, rules->n_sink_tokens});
     if (view.sinks.hi <= view.sinks.lo)
         view.sinks = (mqa_range){0, 0};
     else if (view.sinks.hi >= view.main.lo) {
-        view.main.lo = min64(view.main.lo, view.sinks.lo);
-        view.main.hi = max64(view.main.hi, view.sinks.hi);
+        view.main.lo = mqa_min64(view.main.lo, view.sinks.lo);
+        view.main.hi = mqa_max64(view.main.hi, view.sinks.hi);
         view.sinks = (mqa_range){0, 0};
     }
     if (view.main.hi < view.main.lo) view.main.hi = view.main.lo;
@@ -61,7 +51,7 @@ mqa_view mqa_view_of(const mqa_rules *rules, const mqa_item_rules *item, int64_t
 /* A range in words that begin with `token`, clamped to `n` tokens. */
 static int clamp(int64_t token, int64_t begin, int n)
 {
-    return (int)min64(max64(token - begin, 0), n);
+    return (int)mqa_min64(mqa_max64(token - begin, 0), n);
 }
 
 static uint16_t bits_word(const mqa_view *view, int64_t token)

@@ -10,6 +10,15 @@
 
 #include "kernels/attention_kernels.h"
 
+static inline int64_t mqa_min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+static inline int64_t mqa_max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 typedef struct mqa_range {
     int64_t lo, hi; /* [lo, hi); empty if hi <= lo */
 } mqa_range;

@@ -65,50 +65,26 @@ static double best_rate(mqa_context *ctx, mqa_task_fn *fn, try_out *task)
 
 typedef uint64_t read_loop(const void *data, size_t bytes, size_t ahead);
 
-static read_loop *pick_read(const mqa_context *ctx)
-{
-#if defined(__x86_64__)
-    const mqa_isa isa = mqa_context_isa(ctx);
-    if (isa == MQA_ISA_AVX512 || isa == MQA_ISA_AMX) return roofline_read_avx512;
-    if (isa == MQA_ISA_AVX2) return roofline_read_avx2;
-    return roofline_read_base;
-#elif defined(__aarch64__)
-    (void)ctx;
-    return roofline_read_neon;
-#else
-    (void)ctx;
-    return roofline_read_base;
-#endif
-}
+typedef struct loops {
+    read_loop *read;
+    roofline_loop *fma;
+    roofline_loop *exp; /* NULL: by the table's own function */
+} loops;
 
-static roofline_loop *pick_fma(const mqa_context *ctx)
-{
-#if defined(__x86_64__)
-    const mqa_isa isa = mqa_context_isa(ctx);
-    if (isa == MQA_ISA_AVX512 || isa == MQA_ISA_AMX) return roofline_fma_avx512;
-    if (isa == MQA_ISA_AVX2) return roofline_fma_avx2;
-    return roofline_fma_base;
-#elif defined(__aarch64__)
-    (void)ctx;
-    return roofline_fma_neon;
-#else
-    (void)ctx;
-    return roofline_fma_base;
-#endif
-}
-
-/* NULL: by the table's own function. */
-static roofline_loop *pick_exp(const mqa_context *ctx)
+static loops pick(const mqa_context *ctx)
 {
     const mqa_isa isa = mqa_context_isa(ctx);
-#if defined(__x86_64__)
-    if (isa == MQA_ISA_AVX512 || isa == MQA_ISA_AMX) return roofline_exp_avx512;
-    if (isa == MQA_ISA_AVX2) return roofline_exp_avx2;
-#elif defined(__aarch64__)
-    if (isa == MQA_ISA_NEON) return roofline_exp_neon;
-#endif
     (void)isa;
-    return NULL;
+#if defined(__x86_64__)
+    if (isa == MQA_ISA_AVX512 || isa == MQA_ISA_AMX)
+        return (loops){roofline_read_avx512, roofline_fma_avx512, roofline_exp_avx512};
+    if (isa == MQA_ISA_AVX2) return (loops){roofline_read_avx2, roofline_fma_avx2, roofline_exp_avx2};
+    return (loops){roofline_read_base, roofline_fma_base, NULL};
+#elif defined(__aarch64__)
+    return (loops){roofline_read_neon, roofline_fma_neon, isa == MQA_ISA_NEON ? roofline_exp_neon : NULL};
+#else
+    return (loops){roofline_read_base, roofline_fma_base, NULL};
+#endif
 }
 
 static bool recipe_is(const mqa_context *ctx, const char *name)
@@ -137,7 +113,7 @@ static roofline_loop *pick_product(const mqa_context *ctx, mqa_kv_type type, roo
 #endif
     (void)isa;
     (void)product;
-    return type == MQA_KV_INT8 ? NULL : pick_fma(ctx);
+    return type == MQA_KV_INT8 ? NULL : pick(ctx).fma;
 }
 
 static atomic_uint_fast64_t sink; /* every thread writes it: what was measured must not be optimised away */
@@ -176,7 +152,7 @@ mqa_status roofline_read(mqa_context *ctx, int n_threads, size_t bytes, double *
     /* About 64 MiB a try and thread: milliseconds, so that starting the threads doesn't count. */
     size_t passes = ((size_t)64 << 20) / part + 1;
     read_task task = {.common = {.n_threads = n_threads},
-                      .read = pick_read(ctx),
+                      .read = pick(ctx).read,
                       .data = (const char *)data,
                       .part = part,
                       .passes = (int)passes,
@@ -259,7 +235,7 @@ double roofline_instruction(mqa_context *ctx, int n_threads, mqa_kv_type type, r
 
 double roofline_exp(mqa_context *ctx, int n_threads)
 {
-    roofline_loop *loop = pick_exp(ctx);
+    roofline_loop *loop = pick(ctx).exp;
     compute_task task = {.common = {.n_threads = n_threads}, .rows = &ctx->kernels->rows};
     return loop ? best_rate_of(ctx, n_threads, loop) : best_rate(ctx, run_exp_rows, &task.common);
 }

@@ -20,35 +20,20 @@ static void begin(void)
     _tile_zero(7);
 }
 
-/* per: values of a row of A, which is 64 bytes. */
-static double end(long rounds, int per)
-{
-    TILE_RELEASE(0);
-    return 4.0 * 2 * 16 * 16 * per * (double)rounds;
-}
-
-float roofline_bf16_amx(long rounds, double *ops)
-{
-    begin();
-    for (long i = 0; i < rounds; i++) {
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_dpbf16ps(1, 4, 7);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
+/* dot: the tile product; per: values of a row of A, which is 64 bytes. */
+#define AMX_LOOP(name, dot, per)                                                                             \
+    float name(long rounds, double *ops)                                                                     \
+    {                                                                                                        \
+        begin();                                                                                             \
+        for (long i = 0; i < rounds; i++) {                                                                  \
+            dot(0, 4, 6);                                                                                    \
+            dot(1, 4, 7);                                                                                    \
+            dot(2, 5, 6);                                                                                    \
+            dot(3, 5, 7);                                                                                    \
+        }                                                                                                    \
+        TILE_RELEASE(0);                                                                                     \
+        *ops += 4.0 * 2 * 16 * 16 * (per) * (double)rounds;                                                  \
+        return 0;                                                                                            \
     }
-    *ops += end(rounds, 32);
-    return 0;
-}
-
-float roofline_bytes_amx(long rounds, double *ops)
-{
-    begin();
-    for (long i = 0; i < rounds; i++) {
-        _tile_dpbusd(0, 4, 6);
-        _tile_dpbusd(1, 4, 7);
-        _tile_dpbusd(2, 5, 6);
-        _tile_dpbusd(3, 5, 7);
-    }
-    *ops += end(rounds, 64);
-    return 0;
-}
+AMX_LOOP(roofline_bf16_amx, _tile_dpbf16ps, 32)
+AMX_LOOP(roofline_bytes_amx, _tile_dpbusd, 64)

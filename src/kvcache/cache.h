@@ -70,7 +70,8 @@ static inline int mqa_cache_v_block(const mqa_cache_config *config)
     return config->v_hadamard ? mqa_hadamard_block(config->head_dim_vo) : 1;
 }
 
-/* Checks the shape and works out the layout; max_pages and budget_bytes are not looked at. */
+/* Takes a caller's config, checks the shape and works out the layout; max_pages and budget_bytes are not
+ * looked at. given and config are two structs. */
 mqa_status mqa_cache_layout_make(const mqa_cache_config *given, mqa_cache_config *config,
                                  mqa_cache_layout *out, mqa_error *err);
 

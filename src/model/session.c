@@ -66,18 +66,18 @@ static mqa_status create_kind(mqa_session *s, mqa_layer_kind which, mqa_error *e
     const mqa_allocator *a = model->ctx->allocator;
     mqa_session_kind *kind = &s->kind[which];
     if (model->n_layers_of[which] == 0) return MQA_OK;
-    kind->config = (mqa_cache_config){.struct_size = sizeof(mqa_cache_config),
-                                      .n_layers = model->n_layers_of[which],
-                                      .n_kv_heads = hp->n_kv_heads,
-                                      .head_dim_qk = hp->head_dim,
-                                      .head_dim_vo = hp->head_dim,
-                                      .k_type = s->options.k_type,
-                                      .v_type = s->options.v_type,
-                                      .k_hadamard = transforms(s, s->options.k_type),
-                                      .v_hadamard = transforms(s, s->options.v_type),
-                                      .window = which == MQA_LAYER_WINDOW ? hp->window : 0};
+    const mqa_cache_config config = {.struct_size = sizeof config,
+                                     .n_layers = model->n_layers_of[which],
+                                     .n_kv_heads = hp->n_kv_heads,
+                                     .head_dim_qk = hp->head_dim,
+                                     .head_dim_vo = hp->head_dim,
+                                     .k_type = s->options.k_type,
+                                     .v_type = s->options.v_type,
+                                     .k_hadamard = transforms(s, s->options.k_type),
+                                     .v_hadamard = transforms(s, s->options.v_type),
+                                     .window = which == MQA_LAYER_WINDOW ? hp->window : 0};
     mqa_cache_layout layout;
-    MQA_TRY(mqa_cache_layout_make(&kind->config, &kind->config, &layout, err));
+    MQA_TRY(mqa_cache_layout_make(&config, &kind->config, &layout, err));
     kind->page_bytes = layout.page_bytes;
     kind->page_tokens = layout.page_tokens;
     kind->config.max_pages = max_pages(s, kind);

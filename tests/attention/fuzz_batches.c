@@ -10,11 +10,6 @@
 #include "fuzz_world.h"
 #include "harness.h"
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* ---- plans --------------------------------------------------------------------------------------- */
 
 static void free_items(plan_slot *p)
@@ -188,7 +183,7 @@ static unsigned take_item(const world *w, const uint8_t *bytes, planned *out)
     mqa_plan_item *item = &out->item;
     if (take_one_in(&r, 5)) item->q_ahead = take_number(&r, 0, 700);
     const int64_t most = r.wild ? 24 : out->length - out->first + item->q_ahead;
-    item->n_queries = take_number(&r, 1, most < 1 ? 1 : min64(most, take_one_in(&r, 3) ? 24 : 3));
+    item->n_queries = take_number(&r, 1, most < 1 ? 1 : mqa_min64(most, take_one_in(&r, 3) ? 24 : 3));
     if (take_one_in(&r, 5)) item->prefix = take_number(&r, out->first, out->length + 10);
     if (take_one_in(&r, 4)) take_documents(&r, out);
     if (take_one_in(&r, 3)) take_bits(&r, out);

@@ -208,20 +208,11 @@ static bool append(solver *s, int i)
     return true;
 }
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Whether queries [.., end) see no token but those that are there. */
 static bool all_there(const solver *s, int i, int64_t end)
 {
     const sequence_shape *of = &s->p->shape.of[i];
-    int64_t needed = max64(position_of(s->p, i, end - 1) + 1, of->prefix);
+    int64_t needed = mqa_max64(position_of(s->p, i, end - 1) + 1, of->prefix);
     if (s->p->shape.mask == MQA_MASK_FULL || needed > of->n) needed = of->n;
     return needed <= n_tokens(s, i);
 }
@@ -232,7 +223,7 @@ static bool next_piece(solver *s, int i, piece *out)
     const sequence_shape *of = &s->p->shape.of[i];
     const int64_t length = n_tokens(s, i), first = s->asked[i];
     int64_t end = length - position_of(s->p, i, 0);
-    if (length == of->n) end = min64(of->n_queries, max64(end, first + s->way->chunk));
+    if (length == of->n) end = mqa_min64(of->n_queries, mqa_max64(end, first + s->way->chunk));
     if (end <= first || !all_there(s, i, end)) return false;
     *out = (piece){i, first, end};
     s->asked[i] = end;
