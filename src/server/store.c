@@ -135,7 +135,7 @@ mqa_status mqa_tenant_check_name(const char *name, mqa_error *err)
     return MQA_OK;
 }
 
-static void bind_tenant(sqlite3_stmt *statement, const mqa_tenant *t)
+static void bind_tenant(sqlite3_stmt *statement, const mqa_tenant_record *t)
 {
     sqlite3_bind_text(statement, 1, t->name, -1, SQLITE_STATIC);
     sqlite3_bind_blob(statement, 2, t->key_hash, sizeof t->key_hash, SQLITE_STATIC);
@@ -145,17 +145,17 @@ static void bind_tenant(sqlite3_stmt *statement, const mqa_tenant *t)
     sqlite3_bind_int(statement, 6, t->is_operator);
 }
 
-static bool read_tenant(sqlite3_stmt *statement, mqa_tenant *out)
+static bool read_tenant(sqlite3_stmt *statement, mqa_tenant_record *out)
 {
     const char *name = (const char *)sqlite3_column_text(statement, 0);
     const void *hash = sqlite3_column_blob(statement, 1);
     if (!name || strlen(name) >= sizeof out->name || !hash ||
         sqlite3_column_bytes(statement, 1) != MQA_KEY_HASH_BYTES)
         return false;
-    *out = (mqa_tenant){.budget_bytes = sqlite3_column_int64(statement, 2),
-                        .tokens_per_minute = sqlite3_column_int64(statement, 3),
-                        .priority = sqlite3_column_int64(statement, 4),
-                        .is_operator = sqlite3_column_int(statement, 5) != 0};
+    *out = (mqa_tenant_record){.budget_bytes = sqlite3_column_int64(statement, 2),
+                               .tokens_per_minute = sqlite3_column_int64(statement, 3),
+                               .priority = sqlite3_column_int64(statement, 4),
+                               .is_operator = sqlite3_column_int(statement, 5) != 0};
     snprintf(out->name, sizeof out->name, "%s", name);
     memcpy(out->key_hash, hash, MQA_KEY_HASH_BYTES);
     return true;
@@ -183,7 +183,7 @@ static mqa_status no_tenant(const char *name, mqa_error *err)
     return mqa_fail(err, MQA_ERR_NOT_FOUND, "there is no tenant '%s': 'mqa tenant list' has them all", name);
 }
 
-mqa_status mqa_store_add(mqa_store *s, const mqa_tenant *tenant, mqa_error *err)
+mqa_status mqa_store_add(mqa_store *s, const mqa_tenant_record *tenant, mqa_error *err)
 {
     MQA_TRY(mqa_tenant_check_name(tenant->name, err));
     sqlite3_stmt *statement;
@@ -193,7 +193,7 @@ mqa_status mqa_store_add(mqa_store *s, const mqa_tenant *tenant, mqa_error *err)
     return change(s, statement, tenant->name, &n, err);
 }
 
-mqa_status mqa_store_set(mqa_store *s, const mqa_tenant *tenant, mqa_error *err)
+mqa_status mqa_store_set(mqa_store *s, const mqa_tenant_record *tenant, mqa_error *err)
 {
     sqlite3_stmt *statement;
     MQA_TRY(prepare(s,
@@ -206,7 +206,7 @@ mqa_status mqa_store_set(mqa_store *s, const mqa_tenant *tenant, mqa_error *err)
     return n == 1 ? MQA_OK : no_tenant(tenant->name, err);
 }
 
-mqa_status mqa_store_get(mqa_store *s, const char *name, mqa_tenant *out, mqa_error *err)
+mqa_status mqa_store_get(mqa_store *s, const char *name, mqa_tenant_record *out, mqa_error *err)
 {
     sqlite3_stmt *statement;
     MQA_TRY(prepare(s, "SELECT " TENANT_COLUMNS " FROM tenants WHERE name = ?", &statement, err));
@@ -229,7 +229,7 @@ mqa_status mqa_store_remove(mqa_store *s, const char *name, mqa_error *err)
     return n == 1 ? MQA_OK : no_tenant(name, err);
 }
 
-mqa_status mqa_store_list(mqa_store *s, mqa_tenant **out, size_t *n, mqa_error *err)
+mqa_status mqa_store_list(mqa_store *s, mqa_tenant_record **out, size_t *n, mqa_error *err)
 {
     *out = NULL;
     *n = 0;
@@ -241,7 +241,7 @@ mqa_status mqa_store_list(mqa_store *s, mqa_tenant **out, size_t *n, mqa_error *
     while (status == MQA_OK && (code = sqlite3_step(statement)) == SQLITE_ROW) {
         if (*n == room) {
             room = room ? 2 * room : 16;
-            mqa_tenant *more = reallocarray(*out, room, sizeof **out);
+            mqa_tenant_record *more = reallocarray(*out, room, sizeof **out);
             if (!more) {
                 status = mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for %zu tenants", room);
                 break;

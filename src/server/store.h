@@ -29,25 +29,25 @@ void mqa_store_close(mqa_store **store);
 
 enum { MQA_TENANT_NAME_BYTES = 65 };
 
-typedef struct mqa_tenant {
+typedef struct mqa_tenant_record {
     char name[MQA_TENANT_NAME_BYTES]; /* UTF-8, 1 to 64 bytes, any characters but control ones */
     int64_t budget_bytes;             /* of KV cache; 0: the server's whole budget */
     int64_t tokens_per_minute;        /* prompt and completion; 0: no limit */
     int64_t priority;                 /* the larger the earlier; 0 is usual */
     bool is_operator;                 /* may see all tenants' figures */
     uint8_t key_hash[MQA_KEY_HASH_BYTES];
-} mqa_tenant;
+} mqa_tenant_record;
 
 mqa_status mqa_tenant_check_name(const char *name, mqa_error *err);
 /* key_hash must be set. MQA_ERR_INVALID_ARGUMENT where the name is taken. */
-mqa_status mqa_store_add(mqa_store *store, const mqa_tenant *tenant, mqa_error *err);
+mqa_status mqa_store_add(mqa_store *store, const mqa_tenant_record *tenant, mqa_error *err);
 /* All fields of the tenant of that name. MQA_ERR_NOT_FOUND. */
-mqa_status mqa_store_set(mqa_store *store, const mqa_tenant *tenant, mqa_error *err);
-mqa_status mqa_store_get(mqa_store *store, const char *name, mqa_tenant *out, mqa_error *err);
+mqa_status mqa_store_set(mqa_store *store, const mqa_tenant_record *tenant, mqa_error *err);
+mqa_status mqa_store_get(mqa_store *store, const char *name, mqa_tenant_record *out, mqa_error *err);
 /* Its journal stays. MQA_ERR_NOT_FOUND. */
 mqa_status mqa_store_remove(mqa_store *store, const char *name, mqa_error *err);
 /* All, by name; *out is the caller's to free(). */
-mqa_status mqa_store_list(mqa_store *store, mqa_tenant **out, size_t *n, mqa_error *err);
+mqa_status mqa_store_list(mqa_store *store, mqa_tenant_record **out, size_t *n, mqa_error *err);
 
 /* A number that changes when another connection changed the file: a reason to list tenants again. */
 mqa_status mqa_store_version(mqa_store *store, int64_t *out, mqa_error *err);

@@ -45,9 +45,10 @@ static mqa_store *open_store(void)
     return s;
 }
 
-static mqa_tenant tenant_of(const char *name)
+static mqa_tenant_record tenant_of(const char *name)
 {
-    mqa_tenant t = {.budget_bytes = 12345, .tokens_per_minute = 60, .priority = -2, .is_operator = true};
+    mqa_tenant_record t = {
+        .budget_bytes = 12345, .tokens_per_minute = 60, .priority = -2, .is_operator = true};
     char key[MQA_KEY_TEXT_BYTES];
     mqa_key_make(key);
     mqa_key_hash(key, strlen(key), t.key_hash);
@@ -60,7 +61,7 @@ static void keeps_tenants(void **state)
     (void)state;
     mqa_error err;
     mqa_store *s = open_store();
-    mqa_tenant a = tenant_of("Robert'); DROP TABLE tenants;--"), b = tenant_of("\"b\" √"), got;
+    mqa_tenant_record a = tenant_of("Robert'); DROP TABLE tenants;--"), b = tenant_of("\"b\" √"), got;
     assert_int_equal(mqa_store_add(s, &a, &err), MQA_OK);
     assert_int_equal(mqa_store_add(s, &b, &err), MQA_OK);
     assert_int_equal(mqa_store_add(s, &a, &err), MQA_ERR_INVALID_ARGUMENT);
@@ -74,7 +75,7 @@ static void keeps_tenants(void **state)
     assert_int_equal(mqa_store_set(s, &a, &err), MQA_OK);
     assert_int_equal(mqa_store_get(s, a.name, &got, &err), MQA_OK);
     assert_memory_equal(&got, &a, sizeof a);
-    mqa_tenant *all;
+    mqa_tenant_record *all;
     size_t n;
     assert_int_equal(mqa_store_list(s, &all, &n, &err), MQA_OK);
     assert_int_equal(n, 2);
@@ -109,7 +110,7 @@ static void tells_of_changes(void **state)
     assert_int_equal(mqa_store_version(a, &before, &err), MQA_OK);
     assert_int_equal(mqa_store_version(a, &after, &err), MQA_OK);
     assert_int_equal(before, after);
-    const mqa_tenant t = tenant_of("t");
+    const mqa_tenant_record t = tenant_of("t");
     assert_int_equal(mqa_store_add(b, &t, &err), MQA_OK);
     assert_int_equal(mqa_store_version(a, &after, &err), MQA_OK);
     assert_true(before != after);
