@@ -29,6 +29,7 @@ int cli_bench(int argc, char **argv);
 int cli_bench_model(int argc, char **argv);
 int cli_bench_attention(int argc, char **argv);
 int cli_bench_roofline(int argc, char **argv);
+int cli_bench_serve(int argc, char **argv);
 
 /* "run", "bench model": for error lines and help. Set by the routers. */
 extern const char *cli_command;
