@@ -135,10 +135,11 @@ static int work(serve_bench *b)
     else
         code = load_run(&b->load, b->requests, b->gaps, MAX_GAPS, &b->n_gaps, &b->seconds);
     if (code == CLI_DONE) {
-        report(b, scratch);
         const summary s = summarise(b, -1, scratch);
         if (s.answered == 0 && s.refused == 0)
-            code = cli_error(CLI_FAILED, "%s answered none: is a server there?", b->load.url);
+            code = cli_error(CLI_FAILED, "%s answered none of %zu: is a server there?", b->load.url, n);
+        else
+            report(b, scratch);
     }
     free(scratch);
     return code;
