@@ -70,7 +70,8 @@ static mqa_status create_kind(mqa_session *s, mqa_layer_kind which, mqa_error *e
                                      .n_layers = model->n_layers_of[which],
                                      .n_kv_heads = hp->n_kv_heads,
                                      .head_dim_qk = hp->head_dim,
-                                     .head_dim_vo = hp->head_dim,
+                                     .head_dim_vo = hp->v_dim,
+                                     .v_in_k = hp->latent.kv_rank > 0,
                                      .k_type = s->options.k_type,
                                      .v_type = s->options.v_type,
                                      .k_hadamard = transforms(s, s->options.k_type),
@@ -202,8 +203,14 @@ size_t mqa_session_kv_bytes_multi_head(const mqa_session *s)
     size_t bytes = 0;
     for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) {
         if (!s->kind[kind].cache) continue;
+        const mqa_hparams *hp = &s->model->hp;
         mqa_cache_config config = s->kind[kind].config;
-        config.n_kv_heads = s->model->hp.n_heads;
+        config.n_kv_heads = hp->n_heads;
+        if (config.v_in_k) {
+            config.v_in_k = false;
+            config.head_dim_qk = hp->latent.nope + hp->latent.rope;
+            config.head_dim_vo = hp->out_dim;
+        }
         bytes += mqa_cache_bytes_in_use(s->kind[kind].cache) / s->kind[kind].page_bytes *
                  mqa_cache_page_bytes(&config);
     }
