@@ -55,7 +55,7 @@ static mqa_status load_query(mqa_loader *loader, const mqa_hparams *hp, int i, m
 static mqa_status load_attention(mqa_loader *loader, const mqa_hparams *hp, int i, mqa_layer *l,
                                  mqa_error *err)
 {
-    const mqa_latent *la = &hp->latent;
+    const mqa_latent_hparams *la = &hp->latent;
     MQA_TRY(mqa_load_vector(loader, i, "attn_norm.weight", hp->n_embd, &l->attn_norm, err));
     MQA_TRY(load_query(loader, hp, i, l, err));
     MQA_TRY(mqa_load_matrix(loader, i, "attn_kv_a_mqa.weight", hp->n_embd, la->kv_rank + la->rope, &l->kv_a,

@@ -122,7 +122,7 @@ static mqa_status read_heads(const mqa_gguf *gguf, const char *arch, mqa_hparams
  * the older ones, of those that K and V would be unfolded to. */
 static mqa_status read_latent(const mqa_gguf *gguf, const char *arch, mqa_hparams *hp, mqa_error *err)
 {
-    mqa_latent *l = &hp->latent;
+    mqa_latent_hparams *l = &hp->latent;
     const char *path = mqa_gguf_path(gguf);
     int key = 0, value = 0, kv_heads = hp->n_heads;
     MQA_TRY(mqa_read_int(gguf, arch, "attention.kv_lora_rank", false, 1, MAX_HEAD_DIM, &l->kv_rank, err));

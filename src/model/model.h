@@ -21,19 +21,19 @@ typedef enum mqa_layer_kind { MQA_LAYER_GLOBAL = 0, MQA_LAYER_WINDOW = 1 } mqa_l
 /* Multi-head latent attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434 section 2.1): the cache
  * holds a latent of kv_rank values and a rotated key of `rope` values a token, one "KV head" for all heads,
  * whose V is the latent. See latent.h. */
-typedef struct mqa_latent {
+typedef struct mqa_latent_hparams {
     int kv_rank;    /* 0: the model has no such attention */
     int q_rank;     /* 0: queries come straight from the residual stream */
     int nope, rope; /* values of a head's key, not rotated and rotated */
     bool unfolded;  /* the file has W_UK and W_UV as one matrix, attn_kv_b */
-} mqa_latent;
+} mqa_latent_hparams;
 
 typedef struct mqa_hparams {
     int n_layers, n_embd, n_ff, n_heads, n_kv_heads, n_vocab, context_length;
     int head_dim; /* of K in the cache, and of q */
     int v_dim;    /* of V in the cache; head_dim but for latent attention */
     int out_dim;  /* of a head's part of what goes into the output projection; the same */
-    mqa_latent latent;
+    mqa_latent_hparams latent;
     mqa_rope_config rope[MQA_LAYER_KINDS];
     int window; /* keys that a query of a window layer sees */
     float norm_eps;

@@ -89,7 +89,7 @@ static void carve_inputs(carver *c, unsigned forms, int n_in, int rows, mqa_inpu
 static void lay_out_latent(const mqa_hparams *hp, const needs *n, int rows, carver *c,
                            mqa_latent_workspace *ws)
 {
-    const mqa_latent *l = &hp->latent;
+    const mqa_latent_hparams *l = &hp->latent;
     if (l->kv_rank == 0) return;
     ws->q_a_width = padded(l->q_rank);
     ws->q_width = padded(hp->n_heads * (l->nope + l->rope));
