@@ -39,6 +39,8 @@ typedef struct mqa_model_info {
     uint64_t n_params;
     size_t weight_bytes; /* packed, in memory */
     size_t file_bytes;
+    int head_dim_v;   /* values of V in the cache a head; head_dim but for latent attention */
+    int kv_lora_rank; /* multi-head latent attention: V is the first so many values of K; 0: none */
 } mqa_model_info;
 
 MQA_API void mqa_model_get_info(const mqa_model *model, mqa_model_info *out);
