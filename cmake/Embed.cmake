@@ -1,0 +1,15 @@
+# cmake -DOUT=FILE.c -DIN=a;b;c -P Embed.cmake: files as arrays of a C source, for src/server/page.c.
+set(arrays "")
+set(table "")
+set(n 0)
+foreach(path ${IN})
+  get_filename_component(name ${path} NAME)
+  file(READ ${path} hex HEX)
+  string(REGEX REPLACE "(................................)" "\\1\n" hex "${hex}")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," hex "${hex}")
+  string(APPEND arrays "static const unsigned char file_${n}[] = {\n${hex}};\n")
+  string(APPEND table "    {\"${name}\", (const char *)file_${n}, sizeof file_${n}},\n")
+  math(EXPR n "${n} + 1")
+endforeach()
+file(WRITE ${OUT} "/* Made by cmake/Embed.cmake. */\n#include \"server/page.h\"\n\n${arrays}
+const mqa_embedded_file mqa_embedded_files[] = {\n${table}};\nconst int mqa_n_embedded_files = ${n};\n")

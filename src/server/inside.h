@@ -1,0 +1,59 @@
+/* What the files of the server share: the service itself.
+ *
+ * Three sorts of threads: HTTP's, which parse, tokenize and submit; the engine's one (worker.c), which steps,
+ * turns tokens into text and answers; and the one that started the service. A job is HTTP's until it is
+ * submitted, then the worker's alone.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef MQA_SERVER_INSIDE_H
+#define MQA_SERVER_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "mqa/engine.h"
+#include "server/http.h"
+#include "server/job.h"
+#include "server/metrics.h"
+#include "server/service.h"
+#include "server/store.h"
+#include "server/tenants.h"
+
+struct mqa_service {
+    mqa_service_options options;
+    mqa_model *model;
+    mqa_model_info info;
+    const mqa_tokenizer *tokenizer;
+    mqa_engine *engine;
+    mqa_tenants *tenants;
+    mqa_metrics *metrics;
+    mqa_http *http;
+    char model_name[128];  /* what clients see: the file's own name, or the file name */
+    char fingerprint[192]; /* what decides bits */
+    int64_t context, started;
+    size_t kv_budget;
+    atomic_bool draining, stop;
+
+    mqa_store *store; /* the worker's */
+    int64_t store_version;
+    double store_looked;
+
+    pthread_t worker;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t news;
+    bool has_news;
+    mqa_job *arrived; /* submitted, not yet seen by the worker */
+    mqa_job *running; /* the worker's */
+    int n_jobs;       /* both */
+};
+
+double mqa_now(void);          /* seconds of a steady clock */
+int64_t mqa_unix_ms(void);     /* since 1970 */
+void mqa_service_wake(mqa_service *s); /* the worker looks again */
+void *mqa_service_work(void *service);  /* worker.c: the thread */
+
+/* One line of JSON to the log; drops the reference. */
+void mqa_service_log(mqa_service *s, json_t *line);
+
+#endif

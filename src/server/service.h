@@ -1,0 +1,42 @@
+/* The server: one model, many tenants, OpenAI's endpoints.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef MQA_SERVER_SERVICE_H
+#define MQA_SERVER_SERVICE_H
+
+#include "mqa/model.h"
+
+typedef struct mqa_service mqa_service;
+
+typedef enum mqa_service_admission { MQA_ADMIT_RESERVE = 0, MQA_ADMIT_OVERCOMMIT = 1 } mqa_service_admission;
+
+typedef struct mqa_service_options {
+    const char *host; /* numeric; what isn't this machine's own needs tenants with keys */
+    int port;         /* 0: any that is free */
+    const char *state_folder;
+    const char *model_path;
+    int64_t context;  /* tokens of a request at most; 0: the model's */
+    size_t kv_budget; /* bytes; 0: a quarter of the machine's memory */
+    mqa_service_admission admission;
+    mqa_kv_type k_type, v_type;
+    bool kv_plain;
+    int64_t default_max_tokens; /* of an answer, where the request doesn't say */
+    double queue_seconds;       /* a request that waits longer is refused */
+    size_t max_body_bytes, max_header_bytes;
+    int max_connections;
+    double header_seconds, body_seconds;
+    void (*log)(void *user, const char *json_line); /* one line for each answer and event; NULL: none */
+    void *log_user;
+} mqa_service_options;
+
+mqa_service_options mqa_service_options_default(void);
+
+/* Listens when it returns. model outlives the service. */
+mqa_status mqa_service_start(mqa_model *model, const mqa_service_options *options, mqa_service **out,
+                             mqa_error *err);
+int mqa_service_port(const mqa_service *service);
+/* No new requests; what was let in is answered, for so many seconds at most; then all ends. */
+void mqa_service_stop(mqa_service **service, double seconds);
+
+#endif
