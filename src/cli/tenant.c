@@ -13,12 +13,11 @@
 typedef struct tenant_options {
     const char *folder;
     size_t budget;
-    int64_t tokens_per_minute, priority;
+    int64_t tokens_per_minute, weight;
     bool is_operator, no_operator, new_key, json;
 } tenant_options;
 
 enum { NOT_SAID = -1 }; /* of numbers that may be set or left */
-#define PRIORITY_NOT_SAID INT64_MIN
 
 static int failed(mqa_status status, const mqa_error *err)
 {
@@ -29,7 +28,7 @@ static json_t *tenant_json(const mqa_tenant_record *t)
 {
     return json_pack("{s:s, s:I, s:I, s:I, s:b}", "name", t->name, "budget_bytes",
                      (json_int_t)t->budget_bytes, "tokens_per_minute", (json_int_t)t->tokens_per_minute,
-                     "priority", (json_int_t)t->priority, "operator", t->is_operator);
+                     "weight", (json_int_t)t->weight, "operator", t->is_operator);
 }
 
 /* What was said on the command line, into the tenant. */
@@ -37,7 +36,7 @@ static void apply(const tenant_options *o, mqa_tenant_record *t)
 {
     if (o->budget != SIZE_MAX) t->budget_bytes = (int64_t)o->budget;
     if (o->tokens_per_minute != NOT_SAID) t->tokens_per_minute = o->tokens_per_minute;
-    if (o->priority != PRIORITY_NOT_SAID) t->priority = o->priority;
+    if (o->weight != NOT_SAID) t->weight = o->weight;
     if (o->is_operator) t->is_operator = true;
     if (o->no_operator) t->is_operator = false;
 }
@@ -63,7 +62,7 @@ static void show_key(const tenant_options *o, const mqa_tenant_record *t, const 
 static int add(const tenant_options *o, mqa_store *store, const char *name)
 {
     mqa_error err;
-    mqa_tenant_record t = {0};
+    mqa_tenant_record t = {.weight = 1};
     char key[MQA_KEY_TEXT_BYTES];
     mqa_status status = mqa_tenant_check_name(name, &err);
     if (status != MQA_OK) return cli_error(CLI_USAGE, "%s", err.message);
@@ -114,11 +113,11 @@ static int list_one(const tenant_options *o, mqa_store *store, const mqa_tenant_
         cli_print_json(json);
         return CLI_DONE;
     }
-    char rate[32] = "-", name[2 * MQA_TENANT_NAME_BYTES];
+    char rate[32] = "-", name[2 * MQA_TENANT_NAME];
     if (t->tokens_per_minute) snprintf(rate, sizeof rate, "%lld", (long long)t->tokens_per_minute);
     snprintf(name, sizeof name, "%s%s", t->name, t->is_operator ? " (operator)" : "");
     printf("%-28s %12s %12s %9lld %10lld %14lld %14lld\n", name,
-           t->budget_bytes ? cli_bytes((double)t->budget_bytes) : "-", rate, (long long)t->priority,
+           t->budget_bytes ? cli_bytes((double)t->budget_bytes) : "-", rate, (long long)t->weight,
            (long long)sum.n_requests, (long long)sum.prompt_tokens, (long long)sum.completion_tokens);
     return CLI_DONE;
 }
@@ -131,7 +130,7 @@ static int list(const tenant_options *o, mqa_store *store)
     mqa_status status = mqa_store_list(store, &all, &n, &err);
     if (status != MQA_OK) return cli_error_status(status, &err);
     if (!o->json)
-        printf("%-28s %12s %12s %9s %10s %14s %14s\n", "tenant", "KV budget", "tokens/min", "priority",
+        printf("%-28s %12s %12s %9s %10s %14s %14s\n", "tenant", "KV budget", "tokens/min", "weight",
                "requests", "prompt tokens", "answer tokens");
     int code = CLI_DONE;
     for (size_t i = 0; i < n && code == CLI_DONE; i++) code = list_one(o, store, &all[i]);
@@ -161,7 +160,7 @@ static int dispatch(const tenant_options *o, const char *verb, const char *name)
 
 int cli_tenant(int argc, char **argv)
 {
-    tenant_options o = {.budget = SIZE_MAX, .tokens_per_minute = NOT_SAID, .priority = PRIORITY_NOT_SAID};
+    tenant_options o = {.budget = SIZE_MAX, .tokens_per_minute = NOT_SAID, .weight = NOT_SAID};
     const cli_option table[] = {
         {0, "state", CLI_TEXT, &o.folder, "DIR", "the server's state folder (default: ~/.local/state/mqa)", 0,
          0, false},
@@ -169,7 +168,7 @@ int cli_tenant(int argc, char **argv)
          0, CLI_MAX_INT, false},
         {0, "tokens-per-minute", CLI_INT, &o.tokens_per_minute, "N", "of prompts and answers; 0: no limit", 0,
          CLI_MAX_INT, false},
-        {0, "priority", CLI_INT, &o.priority, "N", "the larger the earlier, 0 is usual", -1000, 1000, false},
+        {0, "weight", CLI_INT, &o.weight, "N", "of its turns where tenants wait for each other, default 1", 1, 1000, false},
         {0, "operator", CLI_FLAG, &o.is_operator, NULL, "may see all tenants' figures", 0, 0, false},
         {0, "no-operator", CLI_FLAG, &o.no_operator, NULL, "may not", 0, 0, false},
         {0, "new-key", CLI_FLAG, &o.new_key, NULL, "set: a new key in the place of the old one", 0, 0, false},

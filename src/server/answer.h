@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mqa/engine.h"
 #include "mqa/tokenizer.h"
 #include "server/ask.h"
 
@@ -24,11 +25,6 @@ typedef struct mqa_answer_options {
     const char *fingerprint; /* what decides the bits: recipe and version; copied */
     int64_t created;         /* seconds since 1970 */
 } mqa_answer_options;
-
-typedef struct mqa_token_logprob {
-    int32_t token;
-    float logprob;
-} mqa_token_logprob;
 
 mqa_status mqa_answer_create(const mqa_answer_options *options, mqa_answer **out, mqa_error *err);
 void mqa_answer_destroy(mqa_answer **answer);

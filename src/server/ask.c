@@ -240,8 +240,8 @@ static bool take_all(mqa_ask *a, int n_vocab, mqa_api_error *e)
         return mqa_api_invalid(e, "stream_options", "'stream_options' must be an object");
     const bool ok =
         refuse_unsupported(a, e) && take_int(r, "n", 1, MQA_ASK_MAX_CHOICES, &n, e) &&
-        take_int(r, "max_tokens", 0, INT32_MAX, &a->max_tokens, e) &&
-        take_int(r, "max_completion_tokens", 0, INT32_MAX, &a->max_tokens, e) &&
+        take_int(r, "max_tokens", 1, INT32_MAX, &a->max_tokens, e) &&
+        take_int(r, "max_completion_tokens", 1, INT32_MAX, &a->max_tokens, e) &&
         take_real(r, "temperature", 0, 2, &a->temperature, e) && take_real(r, "top_p", 0, 1, &a->top_p, e) &&
         take_real(r, "min_p", 0, 1, &a->min_p, e) && take_int(r, "top_k", 0, INT32_MAX, &a->top_k, e) &&
         take_real(r, "presence_penalty", -2, 2, &a->presence_penalty, e) &&

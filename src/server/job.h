@@ -19,7 +19,7 @@ typedef struct mqa_job {
     mqa_ask ask;
     mqa_answer *answer;
     char id[40];
-    char tenant[MQA_TENANT_NAME_BYTES];
+    char tenant[MQA_TENANT_NAME];
     mqa_tokens prompts[MQA_ASK_MAX_PROMPTS];
     mqa_engine_id requests[MQA_ASK_MAX_PROMPTS]; /* one a prompt */
     bool ended[MQA_ASK_MAX_PROMPTS];

@@ -21,7 +21,7 @@ struct mqa_store {
 static const char schema[] =
     "CREATE TABLE tenants ("
     " name TEXT PRIMARY KEY, key_hash BLOB NOT NULL UNIQUE, budget_bytes INTEGER NOT NULL,"
-    " tokens_per_minute INTEGER NOT NULL, priority INTEGER NOT NULL, is_operator INTEGER NOT NULL,"
+    " tokens_per_minute INTEGER NOT NULL, weight INTEGER NOT NULL, is_operator INTEGER NOT NULL,"
     " created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) STRICT;"
     "CREATE TABLE usage ("
     " request_id TEXT PRIMARY KEY, tenant TEXT NOT NULL, model TEXT NOT NULL, endpoint TEXT NOT NULL,"
@@ -30,7 +30,7 @@ static const char schema[] =
     " total_ms REAL NOT NULL) STRICT;"
     "CREATE INDEX usage_by_tenant ON usage (tenant, created_ms);";
 
-#define TENANT_COLUMNS "name, key_hash, budget_bytes, tokens_per_minute, priority, is_operator"
+#define TENANT_COLUMNS "name, key_hash, budget_bytes, tokens_per_minute, weight, is_operator"
 
 static mqa_status sql_error(mqa_store *s, const char *what, mqa_error *err)
 {
@@ -124,9 +124,9 @@ void mqa_store_close(mqa_store **store)
 mqa_status mqa_tenant_check_name(const char *name, mqa_error *err)
 {
     const size_t n = strlen(name);
-    if (n == 0 || n >= MQA_TENANT_NAME_BYTES)
+    if (n == 0 || n >= MQA_TENANT_NAME)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "a tenant's name has 1 to %d bytes",
-                        MQA_TENANT_NAME_BYTES - 1);
+                        MQA_TENANT_NAME - 1);
     if (!mqa_utf8_valid((const uint8_t *)name, n))
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "a tenant's name is UTF-8");
     for (const unsigned char *c = (const unsigned char *)name; *c; c++)
@@ -141,7 +141,7 @@ static void bind_tenant(sqlite3_stmt *statement, const mqa_tenant_record *t)
     sqlite3_bind_blob(statement, 2, t->key_hash, sizeof t->key_hash, SQLITE_STATIC);
     sqlite3_bind_int64(statement, 3, t->budget_bytes);
     sqlite3_bind_int64(statement, 4, t->tokens_per_minute);
-    sqlite3_bind_int64(statement, 5, t->priority);
+    sqlite3_bind_int64(statement, 5, t->weight);
     sqlite3_bind_int(statement, 6, t->is_operator);
 }
 
@@ -154,7 +154,7 @@ static bool read_tenant(sqlite3_stmt *statement, mqa_tenant_record *out)
         return false;
     *out = (mqa_tenant_record){.budget_bytes = sqlite3_column_int64(statement, 2),
                                .tokens_per_minute = sqlite3_column_int64(statement, 3),
-                               .priority = sqlite3_column_int64(statement, 4),
+                               .weight = sqlite3_column_int64(statement, 4),
                                .is_operator = sqlite3_column_int(statement, 5) != 0};
     snprintf(out->name, sizeof out->name, "%s", name);
     memcpy(out->key_hash, hash, MQA_KEY_HASH_BYTES);
@@ -198,7 +198,7 @@ mqa_status mqa_store_set(mqa_store *s, const mqa_tenant_record *tenant, mqa_erro
     sqlite3_stmt *statement;
     MQA_TRY(prepare(s,
                     "UPDATE tenants SET key_hash = ?2, budget_bytes = ?3, tokens_per_minute = ?4,"
-                    " priority = ?5, is_operator = ?6 WHERE name = ?1",
+                    " weight = ?5, is_operator = ?6 WHERE name = ?1",
                     &statement, err));
     bind_tenant(statement, tenant);
     int n;
@@ -269,7 +269,7 @@ mqa_status mqa_store_version(mqa_store *s, int64_t *out, mqa_error *err)
 
 /* ---- the journal ---- */
 
-mqa_status mqa_store_journal(mqa_store *s, const mqa_usage *u, mqa_error *err)
+mqa_status mqa_store_journal(mqa_store *s, const mqa_usage_record *u, mqa_error *err)
 {
     sqlite3_stmt *j = s->journal;
     sqlite3_bind_text(j, 1, u->request_id, -1, SQLITE_STATIC);

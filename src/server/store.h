@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "mqa/status.h"
+#include "mqa/engine.h"
 #include "server/keys.h"
 
 typedef struct mqa_store mqa_store;
@@ -27,13 +27,11 @@ void mqa_store_close(mqa_store **store);
 
 /* ---- tenants ---- */
 
-enum { MQA_TENANT_NAME_BYTES = 65 };
-
 typedef struct mqa_tenant_record {
-    char name[MQA_TENANT_NAME_BYTES]; /* UTF-8, 1 to 64 bytes, any characters but control ones */
+    char name[MQA_TENANT_NAME]; /* UTF-8, 1 to 63 bytes, any characters but control ones */
     int64_t budget_bytes;             /* of KV cache; 0: the server's whole budget */
     int64_t tokens_per_minute;        /* prompt and completion; 0: no limit */
-    int64_t priority;                 /* the larger the earlier; 0 is usual */
+    int64_t weight;                   /* of its turns where tenants wait for each other: 1 to 1000 */
     bool is_operator;                 /* may see all tenants' figures */
     uint8_t key_hash[MQA_KEY_HASH_BYTES];
 } mqa_tenant_record;
@@ -54,16 +52,16 @@ mqa_status mqa_store_version(mqa_store *store, int64_t *out, mqa_error *err);
 
 /* ---- the journal ---- */
 
-typedef struct mqa_usage {
+typedef struct mqa_usage_record {
     const char *request_id, *tenant, *model, *endpoint,
         *finish;        /* finish: "stop", "length", "cancelled", … */
     int64_t created_ms; /* since 1970 */
     int64_t prompt_tokens, cached_tokens, completion_tokens;
     double first_token_ms, total_ms;
-} mqa_usage;
+} mqa_usage_record;
 
 /* Durable when it returns. MQA_ERR_INVALID_ARGUMENT for an id that is there already. */
-mqa_status mqa_store_journal(mqa_store *store, const mqa_usage *usage, mqa_error *err);
+mqa_status mqa_store_journal(mqa_store *store, const mqa_usage_record *usage, mqa_error *err);
 
 typedef struct mqa_usage_sum {
     int64_t n_requests, prompt_tokens, cached_tokens, completion_tokens;

@@ -69,6 +69,7 @@ mqa_status mqa_tenants_load(mqa_tenants *t, mqa_store *store, mqa_error *err)
     }
     if (!need_key) {
         entries[0].record.is_operator = true;
+        entries[0].record.weight = 1;
         snprintf(entries[0].record.name, sizeof entries[0].record.name, "%s", mqa_tenant_default);
     }
     entry *old = t->entries;

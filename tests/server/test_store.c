@@ -48,7 +48,7 @@ static mqa_store *open_store(void)
 static mqa_tenant_record tenant_of(const char *name)
 {
     mqa_tenant_record t = {
-        .budget_bytes = 12345, .tokens_per_minute = 60, .priority = -2, .is_operator = true};
+        .budget_bytes = 12345, .tokens_per_minute = 60, .weight = 3, .is_operator = true};
     char key[MQA_KEY_TEXT_BYTES];
     mqa_key_make(key);
     mqa_key_hash(key, strlen(key), t.key_hash);
@@ -92,8 +92,8 @@ static void refuses_names(void **state)
 {
     (void)state;
     mqa_error err;
-    char long_name[66] = {0};
-    memset(long_name, 'a', 65);
+    char long_name[65] = {0};
+    memset(long_name, 'a', 64);
     static const char *const bad[] = {"", "a\nb", "a\x7f", "\xff", "\xc3"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(mqa_tenant_check_name(bad[i], &err), MQA_ERR_INVALID_ARGUMENT);
@@ -151,7 +151,7 @@ static void journal_survives(void **state)
             for (int i = 0;; i++) {
                 char id[32];
                 snprintf(id, sizeof id, "r%d-%d", round, i);
-                const mqa_usage u = {.request_id = id,
+                const mqa_usage_record u = {.request_id = id,
                                      .tenant = "t",
                                      .model = "m",
                                      .endpoint = "e",
@@ -181,7 +181,7 @@ static void journal_survives(void **state)
     assert_true(sum.n_requests >= told);
     assert_int_equal(mqa_store_usage(s, "u", &sum, &err), MQA_OK);
     assert_int_equal(sum.n_requests, 0);
-    const mqa_usage twice = {
+    const mqa_usage_record twice = {
         .request_id = "r0-0", .tenant = "t", .model = "m", .endpoint = "e", .finish = "stop"};
     assert_int_equal(mqa_store_journal(s, &twice, &err), MQA_ERR_INVALID_ARGUMENT);
     mqa_store_close(&s);
