@@ -83,6 +83,11 @@ int mqa_answer_n_choices(const mqa_answer *a)
     return a->n_choices;
 }
 
+bool mqa_answer_goes_on(const mqa_answer *a, int index)
+{
+    return !a->choices[index].reason;
+}
+
 bool mqa_answer_finished(const mqa_answer *a)
 {
     for (int i = 0; i < a->n_choices; i++)

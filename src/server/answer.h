@@ -39,7 +39,8 @@ mqa_status mqa_answer_token(mqa_answer *answer, int choice, mqa_token_logprob to
                             const mqa_token_logprob *top, int n_top, bool *stopped, mqa_error *err);
 /* reason: a constant, "stop", "length", … The first one counts. */
 mqa_status mqa_answer_finish(mqa_answer *answer, int choice, const char *reason, mqa_error *err);
-bool mqa_answer_finished(const mqa_answer *answer); /* every choice */
+bool mqa_answer_goes_on(const mqa_answer *answer, int choice); /* not finished */
+bool mqa_answer_finished(const mqa_answer *answer);            /* every choice */
 
 typedef struct mqa_answer_usage {
     int64_t prompt_tokens, cached_tokens, completion_tokens;

@@ -11,14 +11,14 @@
 #include "server/page.h"
 #include "tokenizer/array.h"
 
-static const char json_type[] = "application/json; charset=utf-8";
+static const char as_json[] = "application/json; charset=utf-8";
 
 void mqa_answer_json(mqa_exchange *x, json_t *json)
 {
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
     if (text)
-        mqa_exchange_answer(x, 200, json_type, text, strlen(text));
+        mqa_exchange_answer(x, 200, as_json, text, strlen(text));
     else
         mqa_exchange_answer(x, 500, "text/plain", "no memory", 9);
     free(text);
@@ -35,7 +35,7 @@ void mqa_answer_error(mqa_exchange *x, const mqa_api_error *error)
         mqa_exchange_add_header(x, "Retry-After", seconds);
     }
     if (error->status == 401) mqa_exchange_add_header(x, "WWW-Authenticate", "Bearer");
-    mqa_exchange_answer(x, error->status, json_type, text ? text : "{}", text ? strlen(text) : 2);
+    mqa_exchange_answer(x, error->status, as_json, text ? text : "{}", text ? strlen(text) : 2);
     free(text);
 }
 
@@ -55,10 +55,10 @@ void mqa_endpoint_health(mqa_service *s, mqa_exchange *x, mqa_asking *asking)
 
 static json_t *model_json(const mqa_service *s)
 {
-    return json_pack("{s:s, s:s, s:I, s:s, s:{s:s, s:I, s:I, s:I, s:I}}", "id", s->model_name, "object", "model",
-                     "created", (json_int_t)s->started, "owned_by", "mqa", "meta", "arch", s->info.arch, "n_vocab",
-                     (json_int_t)s->info.n_vocab, "n_ctx", (json_int_t)s->context, "n_params",
-                     (json_int_t)s->info.n_params, "size", (json_int_t)s->info.file_bytes);
+    return json_pack("{s:s, s:s, s:I, s:s, s:{s:s, s:I, s:I, s:I, s:I}}", "id", s->model_name, "object",
+                     "model", "created", (json_int_t)s->started, "owned_by", "mqa", "meta", "arch",
+                     s->info.arch, "n_vocab", (json_int_t)s->info.n_vocab, "n_ctx", (json_int_t)s->context,
+                     "n_params", (json_int_t)s->info.n_params, "size", (json_int_t)s->info.file_bytes);
 }
 
 void mqa_endpoint_models(mqa_service *s, mqa_exchange *x, mqa_asking *asking)
@@ -128,7 +128,8 @@ void mqa_endpoint_tokenize(mqa_service *s, mqa_exchange *x, mqa_asking *asking)
         ok = status == MQA_OK || mqa_api_failed(&e, status, &err);
     }
     if (ok)
-        mqa_answer_json(x, json_pack("{s:o}", "tokens", tokens_json(s, &tokens, flag_of(body, "with_pieces", false))));
+        mqa_answer_json(
+            x, json_pack("{s:o}", "tokens", tokens_json(s, &tokens, flag_of(body, "with_pieces", false))));
     else
         mqa_answer_error(x, &e);
     mqa_tokens_free(&tokens);
@@ -187,9 +188,10 @@ void mqa_endpoint_page(mqa_service *s, mqa_exchange *x, mqa_asking *asking)
     (void)s, (void)asking;
     mqa_page_file file;
     if (!mqa_page_find(mqa_exchange_path(x), &file)) return; /* the routes name those that are there */
-    mqa_exchange_add_header(x, "Content-Security-Policy",
-                            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src "
-                            "'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    mqa_exchange_add_header(
+        x, "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src "
+        "'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
     mqa_exchange_add_header(x, "X-Content-Type-Options", "nosniff");
     mqa_exchange_add_header(x, "Referrer-Policy", "no-referrer");
     mqa_exchange_answer(x, 200, file.type, file.bytes, file.n);

@@ -40,18 +40,20 @@ struct mqa_service {
     double store_looked;
 
     pthread_t worker;
+    bool works;
+    mqa_job *running;     /* the worker's */
     pthread_mutex_t lock; /* of what follows */
-    pthread_cond_t news;
-    bool has_news;
-    mqa_job *arrived; /* submitted, not yet seen by the worker */
-    mqa_job *running; /* the worker's */
-    int n_jobs;       /* both */
+    pthread_cond_t idle;  /* n_jobs came to 0 */
+    mqa_job *arrived;     /* submitted, not yet seen by the worker */
+    int n_jobs;           /* arrived and running */
 };
 
-double mqa_now(void);          /* seconds of a steady clock */
-int64_t mqa_unix_ms(void);     /* since 1970 */
-void mqa_service_wake(mqa_service *s); /* the worker looks again */
-void *mqa_service_work(void *service);  /* worker.c: the thread */
+double mqa_now(void);                                                /* seconds of a steady clock */
+int64_t mqa_unix_ms(void);                                           /* since 1970 */
+void mqa_service_wake(mqa_service *s);                               /* the worker looks again */
+void mqa_service_take(mqa_service *s, mqa_job *job);                 /* from HTTP's thread to the worker */
+mqa_status mqa_service_load_tenants(mqa_service *s, mqa_error *err); /* worker.c: from the store */
+void *mqa_service_work(void *service);                               /* worker.c: the thread */
 
 /* One line of JSON to the log; drops the reference. */
 void mqa_service_log(mqa_service *s, json_t *line);

@@ -56,7 +56,8 @@ static bool may(mqa_service *s, mqa_exchange *x, mqa_asking *asking, mqa_api_err
     if (!mqa_tenants_find(s->tenants, key, &asking->tenant)) {
         mqa_metrics_add(s->metrics, MQA_COUNT_REFUSED_KEY, 1);
         return mqa_api_refuse(e, 401, "invalid_request_error", "invalid_api_key",
-                              key ? "this API key isn't known" : "an API key is needed: Authorization: Bearer KEY");
+                              key ? "this API key isn't known"
+                                  : "an API key is needed: Authorization: Bearer KEY");
     }
     if (asking->route->access == MQA_ACCESS_OPERATOR && !asking->tenant.is_operator)
         return mqa_api_refuse(e, 403, "invalid_request_error", "operator_only",

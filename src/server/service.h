@@ -5,11 +5,9 @@
 #ifndef MQA_SERVER_SERVICE_H
 #define MQA_SERVER_SERVICE_H
 
-#include "mqa/model.h"
+#include "mqa/engine.h"
 
 typedef struct mqa_service mqa_service;
-
-typedef enum mqa_service_admission { MQA_ADMIT_RESERVE = 0, MQA_ADMIT_OVERCOMMIT = 1 } mqa_service_admission;
 
 typedef struct mqa_service_options {
     const char *host; /* numeric; what isn't this machine's own needs tenants with keys */
@@ -18,7 +16,7 @@ typedef struct mqa_service_options {
     const char *model_path;
     int64_t context;  /* tokens of a request at most; 0: the model's */
     size_t kv_budget; /* bytes; 0: a quarter of the machine's memory */
-    mqa_service_admission admission;
+    mqa_admission admission;
     mqa_kv_type k_type, v_type;
     bool kv_plain;
     int64_t default_max_tokens; /* of an answer, where the request doesn't say */

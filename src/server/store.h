@@ -29,10 +29,10 @@ void mqa_store_close(mqa_store **store);
 
 typedef struct mqa_tenant_record {
     char name[MQA_TENANT_NAME]; /* UTF-8, 1 to 63 bytes, any characters but control ones */
-    int64_t budget_bytes;             /* of KV cache; 0: the server's whole budget */
-    int64_t tokens_per_minute;        /* prompt and completion; 0: no limit */
-    int64_t weight;                   /* of its turns where tenants wait for each other: 1 to 1000 */
-    bool is_operator;                 /* may see all tenants' figures */
+    int64_t budget_bytes;       /* of KV cache; 0: the server's whole budget */
+    int64_t tokens_per_minute;  /* prompt and completion; 0: no limit */
+    int64_t weight;             /* of its turns where tenants wait for each other: 1 to 1000 */
+    bool is_operator;           /* may see all tenants' figures */
     uint8_t key_hash[MQA_KEY_HASH_BYTES];
 } mqa_tenant_record;
 

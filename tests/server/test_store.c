@@ -47,8 +47,7 @@ static mqa_store *open_store(void)
 
 static mqa_tenant_record tenant_of(const char *name)
 {
-    mqa_tenant_record t = {
-        .budget_bytes = 12345, .tokens_per_minute = 60, .weight = 3, .is_operator = true};
+    mqa_tenant_record t = {.budget_bytes = 12345, .tokens_per_minute = 60, .weight = 3, .is_operator = true};
     char key[MQA_KEY_TEXT_BYTES];
     mqa_key_make(key);
     mqa_key_hash(key, strlen(key), t.key_hash);
@@ -152,12 +151,12 @@ static void journal_survives(void **state)
                 char id[32];
                 snprintf(id, sizeof id, "r%d-%d", round, i);
                 const mqa_usage_record u = {.request_id = id,
-                                     .tenant = "t",
-                                     .model = "m",
-                                     .endpoint = "e",
-                                     .finish = "stop",
-                                     .prompt_tokens = 3,
-                                     .completion_tokens = 2};
+                                            .tenant = "t",
+                                            .model = "m",
+                                            .endpoint = "e",
+                                            .finish = "stop",
+                                            .prompt_tokens = 3,
+                                            .completion_tokens = 2};
                 if (mqa_store_journal(s, &u, &err) != MQA_OK || write(ends[1], "x", 1) != 1) _exit(1);
             }
         }
