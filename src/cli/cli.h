@@ -26,6 +26,7 @@ int cli_detokenize(int argc, char **argv);
 int cli_info(int argc, char **argv);
 int cli_perplexity(int argc, char **argv);
 int cli_serve(int argc, char **argv);
+int cli_verify(int argc, char **argv);
 int cli_tenant(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
 int cli_bench(int argc, char **argv);

@@ -20,6 +20,7 @@ static const struct {
     {"info", "what a model file holds; without a file, what this CPU does best", cli_info},
     {"perplexity", "how well a model predicts a text", cli_perplexity},
     {"serve", "a server with OpenAI's interface, for many tenants", cli_serve},
+    {"verify", "whether a server's receipt is true", cli_verify},
     {"tenant", "who may use a server, and how much of it", cli_tenant},
     {"inspect", "which head attends where in a text", cli_inspect},
     {"bench", "speed: bench model, bench attention, bench roofline", cli_bench},

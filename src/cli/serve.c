@@ -70,7 +70,7 @@ static int work(serve_options *o)
     if (code != CLI_DONE) return code;
     mqa_service *service = NULL;
     o->service.state_folder = folder;
-    status = mqa_service_start(model, &o->service, &service, &err);
+    status = mqa_service_start(ctx, model, &o->service, &service, &err);
     if (status == MQA_OK) {
         char byte;
         say_ready(o, service);

@@ -332,13 +332,14 @@ mqa_status mqa_answer_take_events(mqa_answer *a, mqa_text *out, mqa_error *err)
     return MQA_OK;
 }
 
-mqa_status mqa_answer_end_events(const mqa_answer *a, const mqa_answer_usage *usage, mqa_text *out,
-                                 mqa_error *err)
+mqa_status mqa_answer_end_events(const mqa_answer *a, const mqa_answer_usage *usage, json_t *extra,
+                                 mqa_text *out, mqa_error *err)
 {
     static const char done[] = "data: [DONE]\n\n";
-    if (a->ask->include_usage) {
+    if (a->ask->include_usage || extra) {
         json_t *json = envelope(a, true, json_array());
-        if (json) json_object_set_new(json, "usage", usage_json(usage));
+        if (json && a->ask->include_usage) json_object_set_new(json, "usage", usage_json(usage));
+        if (json && extra) json_object_update(json, extra);
         MQA_TRY(append_event(out, json, err));
     }
     return mqa_text_append(out, done, sizeof done - 1, err);

@@ -48,9 +48,9 @@ typedef struct mqa_answer_usage {
 
 /* A stream's events ("data: …\n\n") since the last call, appended to out. */
 mqa_status mqa_answer_take_events(mqa_answer *answer, mqa_text *out, mqa_error *err);
-/* The last events: the usage where it is wanted, and [DONE]. */
-mqa_status mqa_answer_end_events(const mqa_answer *answer, const mqa_answer_usage *usage, mqa_text *out,
-                                 mqa_error *err);
+/* The last events: the usage where it is wanted, with what extra has (may be NULL), and [DONE]. */
+mqa_status mqa_answer_end_events(const mqa_answer *answer, const mqa_answer_usage *usage, json_t *extra,
+                                 mqa_text *out, mqa_error *err);
 /* The whole answer as one object; extra (may be NULL) joins it. */
 mqa_status mqa_answer_whole(const mqa_answer *answer, const mqa_answer_usage *usage, json_t *extra,
                             mqa_text *out, mqa_error *err);

@@ -3,7 +3,6 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 
 #include "server/endpoints.h"
 #include "server/inside.h"
+#include "server/request.h"
 #include "tokenizer/array.h"
 
 enum { COMPLETION_MAX_TOKENS = 16 }; /* OpenAI's default */
@@ -84,31 +84,6 @@ static int64_t max_tokens(const mqa_service *s, const mqa_ask *ask, int64_t n_pr
     return n < s->context - n_prompt ? n : s->context - n_prompt;
 }
 
-static mqa_request request_of(const mqa_service *s, const mqa_job *job, int i, const mqa_logit_bias *bias)
-{
-    const mqa_ask *a = &job->ask;
-    mqa_request r = mqa_request_default();
-    r.tenant = job->tenant;
-    r.prompt = job->prompts[i].ids;
-    r.n_prompt = (int64_t)job->prompts[i].n;
-    r.max_tokens = max_tokens(s, a, r.n_prompt);
-    r.n_choices = a->n;
-    r.sampling = (mqa_sampling){.temperature = (float)a->temperature,
-                                .top_k = (int)a->top_k,
-                                .top_p = a->top_p > 0 ? (float)a->top_p : 1e-6f,
-                                .min_p = (float)a->min_p,
-                                .seed = a->seed};
-    r.presence_penalty = (float)a->presence_penalty;
-    r.frequency_penalty = (float)a->frequency_penalty;
-    r.repetition_penalty = (float)a->repeat_penalty;
-    r.bias = bias;
-    r.n_bias = a->n_biases;
-    r.ignore_end = a->ignore_eos;
-    r.n_logprobs = a->top_logprobs;
-    r.wait_seconds = s->options.queue_seconds;
-    return r;
-}
-
 static bool refuse(mqa_service *s, const mqa_submission *submission, mqa_status status, const mqa_error *err,
                    mqa_api_error *e)
 {
@@ -129,26 +104,27 @@ static bool refuse(mqa_service *s, const mqa_submission *submission, mqa_status 
     }
 }
 
+static bool submit_one(mqa_service *s, mqa_job *job, int i, mqa_api_error *e)
+{
+    mqa_request r;
+    mqa_logit_bias *bias;
+    mqa_submission submission;
+    mqa_error err;
+    job->max_tokens = max_tokens(s, &job->ask, (int64_t)job->prompts[i].n);
+    if (!mqa_request_of_ask(&job->ask, &job->prompts[i], job->max_tokens, &r, &bias, e)) return false;
+    r.tenant = job->tenant;
+    r.wait_seconds = s->options.queue_seconds;
+    const mqa_status status = mqa_engine_submit(s->engine, &r, &submission, &err);
+    job->requests[i] = submission.id;
+    free(bias);
+    return status == MQA_OK || refuse(s, &submission, status, &err, e);
+}
+
 static bool submit(mqa_service *s, mqa_job *job, mqa_api_error *e)
 {
-    mqa_logit_bias *bias = calloc((size_t)job->ask.n_biases + 1, sizeof *bias);
-    if (!bias) return mqa_api_refuse(e, 503, "server_error", "out_of_memory", "no memory for a request");
-    for (int i = 0; i < job->ask.n_biases; i++) {
-        const mqa_ask_bias *b = &job->ask.biases[i];
-        /* OpenAI's -100 and 100 mean never and always. */
-        bias[i] = (mqa_logit_bias){b->token, b->bias <= -100 ? -INFINITY : b->bias};
-    }
-    bool ok = true;
-    for (int i = 0; i < job->ask.n_prompts && ok; i++) {
-        const mqa_request r = request_of(s, job, i, bias);
-        mqa_submission submission;
-        mqa_error err;
-        const mqa_status status = mqa_engine_submit(s->engine, &r, &submission, &err);
-        job->requests[i] = submission.id;
-        ok = status == MQA_OK || refuse(s, &submission, status, &err, e);
-    }
-    free(bias);
-    return ok;
+    for (int i = 0; i < job->ask.n_prompts; i++)
+        if (!submit_one(s, job, i, e)) return false;
+    return true;
 }
 
 /* ---- a job ---- */
@@ -175,8 +151,10 @@ static bool make_answer(mqa_service *s, mqa_job *job, mqa_api_error *e)
     mqa_error err;
     const mqa_status status = mqa_answer_create(&o, &job->answer, &err);
     if (status != MQA_OK) return mqa_api_failed(e, status, &err);
-    job->last_token = calloc((size_t)mqa_answer_n_choices(job->answer), sizeof *job->last_token);
-    return job->last_token ||
+    const size_t n_choices = (size_t)mqa_answer_n_choices(job->answer);
+    job->last_token = calloc(n_choices, sizeof *job->last_token);
+    if (job->ask.receipt) job->outputs = calloc(n_choices, sizeof *job->outputs);
+    return (job->last_token && (job->outputs || !job->ask.receipt)) ||
            mqa_api_refuse(e, 503, "server_error", "out_of_memory", "no memory for an answer");
 }
 
@@ -196,6 +174,12 @@ static bool echo_prompts(const mqa_service *s, mqa_job *job, mqa_api_error *e)
         if (status != MQA_OK) return mqa_api_failed(e, status, &err);
     }
     return true;
+}
+
+static bool check_receipt(const mqa_job *job, mqa_api_error *e)
+{
+    return !job->ask.receipt || job->ask.n_prompts == 1 ||
+           mqa_api_invalid(e, "receipt", "'receipt' goes with one prompt only");
 }
 
 static bool may_ask(mqa_service *s, const mqa_asking *asking, mqa_api_error *e)
@@ -222,8 +206,8 @@ static bool start(mqa_service *s, mqa_exchange *x, const mqa_asking *asking, boo
     job->arrived = mqa_now();
     snprintf(job->tenant, sizeof job->tenant, "%s", asking->tenant.name);
     if (!may_ask(s, asking, e)) return false;
-    if (mqa_ask_parse(body, n, chat, s->info.n_vocab, &job->ask, e) && encode_all(s, job, e) &&
-        make_answer(s, job, e) && echo_prompts(s, job, e) && submit(s, job, e))
+    if (mqa_ask_parse(body, n, chat, s->info.n_vocab, &job->ask, e) && check_receipt(job, e) &&
+        encode_all(s, job, e) && make_answer(s, job, e) && echo_prompts(s, job, e) && submit(s, job, e))
         return true;
     if (e->status == 400) mqa_metrics_add(s->metrics, MQA_COUNT_REFUSED_INPUT, 1);
     return false;

@@ -16,12 +16,14 @@
 #include "server/http.h"
 #include "server/job.h"
 #include "server/metrics.h"
+#include "server/receipt.h"
 #include "server/service.h"
 #include "server/store.h"
 #include "server/tenants.h"
 
 struct mqa_service {
     mqa_service_options options;
+    mqa_context *ctx;
     mqa_model *model;
     mqa_model_info info;
     const mqa_tokenizer *tokenizer;
@@ -31,6 +33,8 @@ struct mqa_service {
     mqa_http *http;
     char model_name[128];  /* what clients see: the file's own name, or the file name */
     char fingerprint[192]; /* what decides bits */
+    mqa_receipt_key receipt_key;
+    char model_hash[MQA_HASH_HEX], isa[32];
     int64_t context, started;
     size_t kv_budget;
     atomic_bool draining, stop;

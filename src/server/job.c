@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "server/inside.h"
+#include "server/receipt.h"
 #include "server/routes.h"
+#include "tokenizer/array.h"
 
 void mqa_job_release(mqa_service *s, mqa_job *job)
 {
@@ -14,6 +16,9 @@ void mqa_job_release(mqa_service *s, mqa_job *job)
         if (job->requests[i]) mqa_engine_close(s->engine, job->requests[i]);
         mqa_tokens_free(&job->prompts[i]);
     }
+    for (int i = 0; job->outputs && i < mqa_answer_n_choices(job->answer); i++)
+        mqa_tokens_free(&job->outputs[i]);
+    free(job->outputs);
     mqa_answer_destroy(&job->answer);
     mqa_ask_free(&job->ask);
     free(job->last_token);
@@ -64,8 +69,9 @@ static void take_token(mqa_service *s, mqa_job *job, int choice, const mqa_event
     if (!mqa_answer_goes_on(job->answer, choice)) return; /* beyond a stop string */
     time_token(s, job, choice);
     job->usage.completion_tokens++;
-    const mqa_status status =
+    mqa_status status =
         mqa_answer_token(job->answer, choice, token, event->top, event->n_top, &stopped, &err);
+    if (status == MQA_OK && job->outputs) status = mqa_tokens_push(&job->outputs[choice], event->token, &err);
     if (status != MQA_OK) fail(s, job, status, &err);
     /* A stop string ends one choice; the engine ends all of a request only. */
     if (stopped && mqa_answer_finished(job->answer)) cancel(s, job);
@@ -168,18 +174,39 @@ static void send_error(mqa_service *s, mqa_job *job)
     mqa_exchange_finish(job->x);
 }
 
+/* {"receipt": …}; NULL where none is wanted, or there is no memory for one. */
+static json_t *receipt_of(const mqa_service *s, const mqa_job *job)
+{
+    if (!job->outputs) return NULL;
+    const mqa_receipt_facts facts = {.id = job->id,
+                                     .model_name = s->model_name,
+                                     .model_hash = s->model_hash,
+                                     .recipe = mqa_engine_recipe(s->engine),
+                                     .isa = s->isa,
+                                     .k_type = s->options.k_type,
+                                     .v_type = s->options.v_type,
+                                     .kv_plain = s->options.kv_plain,
+                                     .created = job->created_ms / 1000,
+                                     .max_tokens = job->max_tokens,
+                                     .ask = &job->ask,
+                                     .prompt = &job->prompts[0],
+                                     .outputs = job->outputs};
+    return json_pack("{s:o}", "receipt", mqa_receipt_make(&s->receipt_key, &facts));
+}
+
 static void send_rest(mqa_service *s, mqa_job *job)
 {
     mqa_text out = {0};
+    json_t *receipt = receipt_of(s, job);
     mqa_error err;
     mqa_status status;
     if (job->ask.stream) {
         send_events(s, job);
-        status = mqa_answer_end_events(job->answer, &job->usage, &out, &err);
+        status = mqa_answer_end_events(job->answer, &job->usage, receipt, &out, &err);
         if (status == MQA_OK) send_text(s, job, &out);
         mqa_exchange_finish(job->x);
     } else {
-        status = mqa_answer_whole(job->answer, &job->usage, NULL, &out, &err);
+        status = mqa_answer_whole(job->answer, &job->usage, receipt, &out, &err);
         if (status == MQA_OK)
             mqa_exchange_answer(job->x, 200, "application/json; charset=utf-8", out.bytes, out.n);
     }
@@ -187,6 +214,7 @@ static void send_rest(mqa_service *s, mqa_job *job)
         mqa_api_failed(&job->error, status, &err);
         send_error(s, job);
     }
+    json_decref(receipt);
     mqa_text_free(&out);
 }
 

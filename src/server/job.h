@@ -20,6 +20,8 @@ typedef struct mqa_job {
     char id[40], tenant[MQA_TENANT_NAME];
     mqa_tokens prompts[MQA_ASK_MAX_PROMPTS];
     uint64_t requests[MQA_ASK_MAX_PROMPTS]; /* the engine's, one a prompt; 0: over, or never was */
+    int64_t max_tokens;
+    mqa_tokens *outputs; /* of each choice, where a receipt is wanted; else NULL */
     mqa_answer_usage usage;
     int64_t created_ms;
     double arrived, first_token; /* by mqa_now; 0: not yet */

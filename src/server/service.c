@@ -102,6 +102,7 @@ static mqa_status start_engine(mqa_service *s, mqa_error *err)
     o.k_type = s->options.k_type;
     o.v_type = s->options.v_type;
     o.kv_plain = s->options.kv_plain;
+    snprintf(s->isa, sizeof s->isa, "%s", mqa_isa_name(mqa_context_isa(s->ctx)));
     MQA_TRY(mqa_engine_create(s->model, &o, &s->engine, err));
     s->context = mqa_engine_context(s->engine);
     snprintf(s->fingerprint, sizeof s->fingerprint, "mqa-%s %s", mqa_version(), mqa_engine_recipe(s->engine));
@@ -136,6 +137,8 @@ static mqa_status start_all(mqa_service *s, mqa_error *err)
 {
     MQA_TRY(mqa_keys_init(err));
     MQA_TRY(mqa_store_open(s->options.state_folder, &s->store, err));
+    MQA_TRY(mqa_receipt_key_open(s->options.state_folder, &s->receipt_key, err));
+    MQA_TRY(mqa_file_hash(s->options.model_path, s->model_hash, err));
     MQA_TRY(mqa_metrics_create(&s->metrics, err));
     MQA_TRY(mqa_tenants_create(&s->tenants, err));
     MQA_TRY(start_engine(s, err));
@@ -148,13 +151,14 @@ static mqa_status start_all(mqa_service *s, mqa_error *err)
     return start_http(s, err);
 }
 
-mqa_status mqa_service_start(mqa_model *model, const mqa_service_options *options, mqa_service **out,
-                             mqa_error *err)
+mqa_status mqa_service_start(mqa_context *ctx, mqa_model *model, const mqa_service_options *options,
+                             mqa_service **out, mqa_error *err)
 {
     *out = NULL;
     mqa_service *s = calloc(1, sizeof *s);
     if (!s) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a server");
     s->options = *options;
+    s->ctx = ctx;
     s->model = model;
     s->tokenizer = mqa_model_tokenizer(model);
     s->started = mqa_unix_ms() / 1000;

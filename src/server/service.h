@@ -30,9 +30,9 @@ typedef struct mqa_service_options {
 
 mqa_service_options mqa_service_options_default(void);
 
-/* Listens when it returns. model outlives the service. */
-mqa_status mqa_service_start(mqa_model *model, const mqa_service_options *options, mqa_service **out,
-                             mqa_error *err);
+/* Listens when it returns. ctx, and model, which is of it, outlive the service and serve nothing else. */
+mqa_status mqa_service_start(mqa_context *ctx, mqa_model *model, const mqa_service_options *options,
+                             mqa_service **out, mqa_error *err);
 int mqa_service_port(const mqa_service *service);
 /* No new requests; what was let in is answered, for so many seconds at most; then all ends. */
 void mqa_service_stop(mqa_service **service, double seconds);

@@ -241,7 +241,7 @@ static void stops_at_strings(void **state)
         assert_int_equal(mqa_answer_finish(a, 0, "length", &err), MQA_OK);
         assert_true(mqa_answer_finished(a));
         assert_int_equal(mqa_answer_take_events(a, &events, &err), MQA_OK);
-        assert_int_equal(mqa_answer_end_events(a, &usage, &events, &err), MQA_OK);
+        assert_int_equal(mqa_answer_end_events(a, &usage, NULL, &events, &err), MQA_OK);
         char reason[16];
         char *got = gather(events.bytes, chat, reason, sizeof reason);
         assert_string_equal(got, wanted.bytes);
