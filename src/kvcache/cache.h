@@ -23,8 +23,6 @@
 #include "kvcache/arena.h"
 #include "mqa/cache.h"
 
-#define MQA_MAX_HEAD_DIM 1024
-
 typedef struct mqa_cache_layout {
     size_t k_run, v_run; /* bytes of one granule of one head */
     size_t head_bytes;   /* k_run + v_run */
