@@ -11,6 +11,8 @@
 #include "plot/markup.h"
 #include "plot/theme.h"
 
+static const char xml[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+enum { DEFAULT_WIDTH = 720, DEFAULT_HEIGHT = 440 };
 static const double font = MQA_CHART_FONT, small = 12, title_font = 16, edge = 14;
 
 int mqa_canvas_style(const mqa_chart *chart, size_t series)
@@ -302,53 +304,109 @@ static void describe(const mqa_canvas *c)
     fputs("</desc>\n", c->out);
 }
 
-static void open_document(const mqa_canvas *c, mqa_chart_form form)
+static void open_svg(FILE *out, int width, int height, bool sized)
 {
-    const int w = (int)c->width, h = (int)c->height;
-    if (form == MQA_CHART_FILE) fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n", c->out);
     fprintf(
-        c->out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"mqa-chart\" role=\"img\" viewBox=\"0 0 %d %d\"", w,
-        h);
-    if (form == MQA_CHART_FILE) fprintf(c->out, " width=\"%d\" height=\"%d\"", w, h);
-    fputs(">\n<title>", c->out);
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"mqa-chart\" role=\"img\" viewBox=\"0 0 %d %d\"",
+        width, height);
+    if (sized) fprintf(out, " width=\"%d\" height=\"%d\"", width, height);
+    fputs(">\n", out);
+}
+
+static void style_sheet(FILE *out)
+{
+    fputs("<style>\n", out);
+    mqa_chart_style(out);
+    fputs("</style>\n", out);
+}
+
+static void head(const mqa_canvas *c)
+{
     const char *title = c->chart->title ? c->chart->title : "chart";
+    fputs("<title>", c->out);
     mqa_markup(c->out, title, strlen(title));
     fputs("</title>\n", c->out);
     describe(c);
-    if (form == MQA_CHART_FILE) {
-        fputs("<style>\n", c->out);
-        mqa_chart_style(c->out);
-        fputs("</style>\n", c->out);
+}
+
+static void axis_labels(const mqa_canvas *c)
+{
+    const double room = c->width - 2 * edge;
+    const char *x = c->chart->x.label, *y = c->chart->y.label;
+    if (y) {
+        const size_t n = mqa_text_fit(y, strlen(y), font, false, room);
+        mqa_canvas_text(c, edge, c->plot.top - 12, "start", "soft", y, n, false);
     }
-    fprintf(c->out, "<rect class=\"bg\" width=\"%d\" height=\"%d\"/>\n", w, h);
+    if (x) {
+        const size_t n = mqa_text_fit(x, strlen(x), font, false, room);
+        mqa_canvas_text(c, c->plot.right, c->height - edge + 3, "end", "soft", x, n, false);
+    }
+}
+
+/* All but the <svg> around it, its <title> and <desc>. */
+static void body(mqa_canvas *c)
+{
+    fprintf(c->out, "<rect class=\"bg\" width=\"%.0f\" height=\"%.0f\"/>\n", c->width, c->height);
+    double top = edge - 4;
+    if (c->chart->title) top = paragraph(c, top, c->chart->title, title_font, true, "title", 3);
+    if (c->chart->subtitle) top = paragraph(c, top, c->chart->subtitle, font, false, "soft", 3);
+    top = legend(c, top);
+    lay_out(c, top);
+    y_axis(c);
+    x_axis(c);
+    axis_labels(c);
+    mqa_canvas_series(c);
+}
+
+static mqa_canvas canvas_of(const mqa_chart *chart, FILE *out)
+{
+    return (mqa_canvas){.out = out,
+                        .chart = chart,
+                        .width = chart->width ? chart->width : DEFAULT_WIDTH,
+                        .height = chart->height ? chart->height : DEFAULT_HEIGHT};
 }
 
 mqa_status mqa_chart_svg(const mqa_chart *chart, mqa_chart_form form, FILE *out, mqa_error *err)
 {
     MQA_TRY(check(chart, err));
-    mqa_canvas c = {.out = out,
-                    .chart = chart,
-                    .width = chart->width ? chart->width : 720,
-                    .height = chart->height ? chart->height : 440};
-    open_document(&c, form);
-    double top = edge - 4;
-    if (chart->title) top = paragraph(&c, top, chart->title, title_font, true, "title", 3);
-    if (chart->subtitle) top = paragraph(&c, top, chart->subtitle, font, false, "soft", 3);
-    top = legend(&c, top);
-    lay_out(&c, top);
-    y_axis(&c);
-    x_axis(&c);
-    const double room = c.width - 2 * edge;
-    if (chart->y.label) {
-        const size_t n = mqa_text_fit(chart->y.label, strlen(chart->y.label), font, false, room);
-        mqa_canvas_text(&c, edge, c.plot.top - 12, "start", "soft", chart->y.label, n, false);
+    mqa_canvas c = canvas_of(chart, out);
+    const bool file = form == MQA_CHART_FILE;
+    if (file) fputs(xml, out);
+    open_svg(out, (int)c.width, (int)c.height, file);
+    head(&c);
+    if (file) style_sheet(out);
+    body(&c);
+    fputs("</svg>\n", out);
+    return MQA_OK;
+}
+
+mqa_status mqa_chart_sheet_svg(const mqa_chart *charts, size_t n, int columns, FILE *out, mqa_error *err)
+{
+    int width = 0, height = 0;
+    if (n == 0 || n > MQA_CHART_MAX_SERIES || columns < 1)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "chart: a sheet of %zu charts in %d columns", n,
+                        columns);
+    if ((size_t)columns > n) columns = (int)n;
+    for (size_t i = 0; i < n; i++) {
+        MQA_TRY(check(&charts[i], err));
+        const mqa_canvas c = canvas_of(&charts[i], out);
+        width = (int)fmax(width, c.width);
+        height = (int)fmax(height, c.height);
     }
-    if (chart->x.label) {
-        const size_t n = mqa_text_fit(chart->x.label, strlen(chart->x.label), font, false, room);
-        mqa_canvas_text(&c, c.plot.right, c.height - edge + 3, "end", "soft", chart->x.label, n, false);
+    const int rows = (int)((n + (size_t)columns - 1) / (size_t)columns);
+    fputs(xml, out);
+    open_svg(out, width * columns, height * rows, true);
+    style_sheet(out);
+    fprintf(out, "<rect class=\"bg\" width=\"%d\" height=\"%d\"/>\n", width * columns, height * rows);
+    for (size_t i = 0; i < n; i++) {
+        mqa_canvas c = canvas_of(&charts[i], out);
+        const int column = (int)(i % (size_t)columns), row = (int)(i / (size_t)columns);
+        fprintf(out, "<g transform=\"translate(%d %d)\">\n", column * width, row * height);
+        head(&c);
+        body(&c);
+        fputs("</g>\n", out);
     }
-    mqa_canvas_series(&c);
     fputs("</svg>\n", out);
     return MQA_OK;
 }

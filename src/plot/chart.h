@@ -96,6 +96,9 @@ typedef enum mqa_chart_form {
  * lo above hi. Any doubles will do as data: what can't be drawn (NaN, infinite, 0 on a logarithmic axis) is
  * left out, and a chart with nothing left says so. The stream's error flag is the caller's to look at. */
 mqa_status mqa_chart_svg(const mqa_chart *chart, mqa_chart_form form, FILE *out, mqa_error *err);
+/* n charts (at most MQA_CHART_MAX_SERIES) on one sheet, a document of its own, in rows of so many columns;
+ * each has the room of the largest. */
+mqa_status mqa_chart_sheet_svg(const mqa_chart *charts, size_t n, int columns, FILE *out, mqa_error *err);
 /* The CSS rules of charts, once a page, to stand inside <style>. */
 void mqa_chart_style(FILE *out);
 

@@ -110,17 +110,17 @@ mqa_status mqa_svg_to_png(const char *svg, size_t n, double scale, FILE *out, mq
     return status;
 }
 
-mqa_status mqa_chart_png(const mqa_chart *chart, FILE *out, mqa_error *err)
+mqa_status mqa_chart_sheet_png(const mqa_chart *charts, size_t n, int columns, FILE *out, mqa_error *err)
 {
     char *svg = NULL;
-    size_t n = 0;
-    FILE *text = open_memstream(&svg, &n);
+    size_t size = 0;
+    FILE *text = open_memstream(&svg, &size);
     if (!text) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "out of memory for a chart");
-    mqa_status status = mqa_chart_svg(chart, MQA_CHART_FILE, text, err);
+    mqa_status status = mqa_chart_sheet_svg(charts, n, columns, text, err);
     const bool whole = !ferror(text);
     if ((fclose(text) != 0 || !whole) && status == MQA_OK)
         status = mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "out of memory for a chart");
-    if (status == MQA_OK) status = mqa_svg_to_png(svg, n, 2, out, err);
+    if (status == MQA_OK) status = mqa_svg_to_png(svg, size, 2, out, err);
     free(svg);
     return status;
 }

@@ -13,7 +13,11 @@
  * MQA_ERR_INVALID_ARGUMENT for more than 64 million pixels; MQA_ERR_FORMAT for what isn't SVG. Not thread
  * safe on the first call. */
 mqa_status mqa_svg_to_png(const char *svg, size_t n, double scale, FILE *out, mqa_error *err);
-/* The chart as PNG, twice as fine as its CSS pixels, in light colours. */
-mqa_status mqa_chart_png(const mqa_chart *chart, FILE *out, mqa_error *err);
+/* Charts as PNG, twice as fine as their CSS pixels, in light colours: mqa_chart_sheet_svg's. */
+mqa_status mqa_chart_sheet_png(const mqa_chart *charts, size_t n, int columns, FILE *out, mqa_error *err);
+static inline mqa_status mqa_chart_png(const mqa_chart *chart, FILE *out, mqa_error *err)
+{
+    return mqa_chart_sheet_png(chart, 1, 1, out, err);
+}
 
 #endif

@@ -1,5 +1,6 @@
-/* Colours, dashes and markers. The colours are told apart with each kind of colour blindness, on white (3:1
- * and more) and, by lighter ones, on near black; dashes and markers tell series apart without any colour.
+/* Colours, dashes and markers. The colours were searched for the largest least distance under three kinds of
+ * colour blindness, at a contrast of 3:1 and more with the background; tests/plot/test_theme.c has the
+ * measure. Dashes and markers tell series apart without any colour.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -36,18 +37,26 @@ void mqa_chart_style(FILE *out)
           ".mqa-chart .line{stroke:currentColor;stroke-width:2.2;stroke-linejoin:round;fill:none}\n"
           ".mqa-chart .marker{fill:currentColor;stroke:#fff;stroke-width:1}\n"
           ".mqa-chart .bar{fill:currentColor}\n"
-          ".mqa-chart .s1{color:#0072b2}.mqa-chart .s2{color:#d55e00}.mqa-chart .s3{color:#00785a}"
-          ".mqa-chart .s4{color:#8f3f8f}\n"
-          ".mqa-chart .s5{color:#9a6b00}.mqa-chart .s6{color:#333}.mqa-chart .s7{color:#3d9fd0}"
-          ".mqa-chart .s8{color:#b0305c}\n"
+          ".mqa-chart .s1{color:#0072b2}"
+          ".mqa-chart .s2{color:#d55e00}"
+          ".mqa-chart .s3{color:#1fa49f}"
+          ".mqa-chart .s4{color:#601e68}\n"
+          ".mqa-chart .s5{color:#6f935a}"
+          ".mqa-chart .s6{color:#333333}"
+          ".mqa-chart .s7{color:#6f2000}"
+          ".mqa-chart .s8{color:#2f3cbe}\n"
           "@media screen and (prefers-color-scheme:dark){\n"
           ".mqa-chart .bg{fill:#16181d}.mqa-chart text{fill:#e8e8e8}.mqa-chart .soft{fill:#b0b4bb}\n"
           ".mqa-chart .halo{stroke:#16181d}.mqa-chart .grid{stroke:#34373e}.mqa-chart .axis{stroke:#8b8f97}\n"
           ".mqa-chart .mark{stroke:#d0d0d0}.mqa-chart .marker{stroke:#16181d}\n"
-          ".mqa-chart .s1{color:#56b4e9}.mqa-chart .s2{color:#ff8a3d}.mqa-chart .s3{color:#2cc79a}"
-          ".mqa-chart .s4{color:#d893d8}\n"
-          ".mqa-chart .s5{color:#f0c24b}.mqa-chart .s6{color:#d8d8d8}.mqa-chart .s7{color:#9fd8f5}"
-          ".mqa-chart .s8{color:#ff7fa6}\n"
+          ".mqa-chart .s1{color:#56b4e9}"
+          ".mqa-chart .s2{color:#ff8a3d}"
+          ".mqa-chart .s3{color:#91c994}"
+          ".mqa-chart .s4{color:#aa64ef}\n"
+          ".mqa-chart .s5{color:#b0fc88}"
+          ".mqa-chart .s6{color:#e4e4e4}"
+          ".mqa-chart .s7{color:#a97e4c}"
+          ".mqa-chart .s8{color:#cd619a}\n"
           "}\n",
           out);
 }

@@ -189,6 +189,28 @@ static void degenerate_data(void **state)
         }
 }
 
+static void sheets(void **state)
+{
+    (void)state;
+    const mqa_series series = {.x = tokens, .y = bytes, .n = 3};
+    const mqa_chart charts[] = {{.title = "one", .series = &series, .n_series = 1, .width = 300},
+                                {.title = "two", .series = &series, .n_series = 1},
+                                {.title = "three", .series = &series, .n_series = 1, .height = 600}};
+    document d;
+    mqa_error err;
+    document_open(&d);
+    assert_int_equal(mqa_chart_sheet_svg(charts, 3, 2, d.stream, &err), MQA_OK);
+    document_read(&d);
+    count_is(&d, "/s:svg[@width='1440'][@height='1200']", 1);
+    count_is(&d, "/s:svg/s:g/s:title", 3);
+    count_is(&d, "//s:g[@transform='translate(720 0)'][s:title='two']", 1);
+    count_is(&d, "//s:g[@transform='translate(0 600)'][s:title='three']", 1);
+    count_is(&d, "//s:style", 1);
+    document_free(&d);
+    assert_int_equal(mqa_chart_sheet_svg(charts, 0, 2, stdout, &err), MQA_ERR_INVALID_ARGUMENT);
+    assert_int_equal(mqa_chart_sheet_svg(charts, 3, 0, stdout, &err), MQA_ERR_INVALID_ARGUMENT);
+}
+
 static void refused(void **state)
 {
     (void)state;
@@ -229,6 +251,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(parts),           cmocka_unit_test(bars),
                                        cmocka_unit_test(hostile_strings), cmocka_unit_test(long_strings),
-                                       cmocka_unit_test(degenerate_data), cmocka_unit_test(refused)};
+                                       cmocka_unit_test(degenerate_data), cmocka_unit_test(sheets),
+                                       cmocka_unit_test(refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
