@@ -137,6 +137,7 @@ mqa_status mqa_attend(mqa_step *step, const mqa_layer *layer, bool last, mqa_err
     const mqa_workspace *ws = step->ws;
     const size_t stride = (size_t)ws->q_width, head = (size_t)step->model->hp.head_dim;
     MQA_TRY(write_cache(step, layer, err));
+    if (step->observer->attends) MQA_TRY(step->observer->attends(step->observer->user, step, layer, err));
     if (last && step->n_wanted == 0) {
         step->n_rows = 0;
         return MQA_OK;

@@ -53,6 +53,15 @@ typedef struct mqa_workspace {
 mqa_status mqa_workspace_create(const mqa_model *model, int chunk, mqa_workspace *out, mqa_error *err);
 void mqa_workspace_destroy(const mqa_model *model, mqa_workspace *ws);
 
+struct mqa_step;
+/* Looks on as a layer is about to attend: the step's queries stand in ws->q (after norm and RoPE, not yet
+ * times sm_scale), its keys and values are in the cache. It runs between the step's parallel pieces, so it
+ * may use the pool; it changes nothing. What it returns other than MQA_OK ends the evaluation. */
+typedef struct mqa_observer {
+    mqa_status (*attends)(void *user, const struct mqa_step *step, const mqa_layer *layer, mqa_error *err);
+    void *user;
+} mqa_observer;
+
 typedef struct mqa_step {
     const mqa_model *model;
     const mqa_kernels *kernels;
@@ -64,9 +73,10 @@ typedef struct mqa_step {
     int n_rows;            /* in x now: after the last layer's attention, n_wanted */
     const int32_t *tokens; /* [n_rows] */
     int n_wanted;
-    const int *wanted;      /* rows whose logits are asked for, ascending */
-    float *const *logits;   /* [n_wanted] where they go */
-    atomic_int *not_finite; /* set where a float matrix met a value that isn't finite */
+    const int *wanted;            /* rows whose logits are asked for, ascending */
+    float *const *logits;         /* [n_wanted] where they go */
+    atomic_int *not_finite;       /* set where a float matrix met a value that isn't finite */
+    const mqa_observer *observer; /* attends is NULL: nobody looks on */
 } mqa_step;
 
 /* Looks the tokens' rows up, makes the RoPE tables, and prepares in_embd with the first norm. */

@@ -25,6 +25,7 @@ struct mqa_session {
     mqa_session_kind kind[MQA_LAYER_KINDS];
     mqa_workspace ws;
     char recipe[64];
+    mqa_observer observer; /* set it between evaluations; zeroes: none */
     /* Of the eval that is running: */
     mqa_segment *segments; /* [max_sequences] */
     unsigned char *seen;   /* [max_sequences] */
