@@ -377,6 +377,14 @@ mqa_status mqa_report_make(const mqa_design *design, const mqa_variant *variants
                            const mqa_machine *machine, const mqa_demand *demand, mqa_report *out,
                            mqa_error *err);
 
+/* ---- numbers with units ---- */
+
+/* "2GiB", "80 GB", "512 MiB", "1048576": bytes. "42GB/s", "3.35 TB/s", "989 TFLOP/s", "42e9": anything a
+ * second. KiB … TiB are powers of 1,024; k, K, M, G, T powers of 1,000. The whole text, finite and above 0;
+ * else false. */
+bool mqa_parse_bytes(const char *text, size_t *out);
+bool mqa_parse_rate(const char *text, double *out);
+
 /* ---- scenarios ---- */
 
 /* A question as a file (examples/scenarios; docs/man/mqa.1 has the format): lines `key = value` under
@@ -397,5 +405,7 @@ typedef struct mqa_scenario {
 /* text[size]: any bytes. path: for messages, and for where model_file is looked for. */
 mqa_status mqa_scenario_parse(const char *path, const char *text, size_t size, mqa_scenario *out,
                               mqa_error *err);
+/* Neither a GGUF nor JSON, by the first bytes: then it is read as a scenario. */
+bool mqa_is_scenario(const char *text, size_t size);
 
 #endif
