@@ -362,7 +362,9 @@ typedef struct mqa_report {
     mqa_design designs[MQA_REPORT_DESIGNS]; /* the first is what was asked about */
     int n_designs;
     mqa_figures rows[MQA_REPORT_DESIGNS][MQA_DEMAND_CONTEXTS];
-    char left_out[256];                             /* variants that can't be, and why; or "" */
+    char beside[MQA_REPORT_DESIGNS]
+               [200];   /* each design beside the first, at the first context: a sentence; or "" */
+    char left_out[256]; /* variants that can't be, and why; or "" */
     mqa_tenant_figures tenants[MQA_DEMAND_TENANTS]; /* of the first design */
     bool tenants_fit;                       /* all of them together, beside the weights, in the memory */
     mqa_change changes[MQA_REPORT_CHANGES]; /* best first */

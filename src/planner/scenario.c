@@ -193,7 +193,7 @@ static mqa_status take_value(parser *p, const key *k, const char *value)
     void *const out = p->base + k->offset;
     mqa_error detail = {.message = ""};
     mqa_kv_type type;
-    int64_t n;
+    int64_t n = 0;
     double real;
     switch (k->kind) {
     case VALUE_TEXT:
