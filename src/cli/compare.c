@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/status.h"
 #include "plan.h"
 
 static const cli_list all_contexts = {{512, 2048, 8192}, 3}, all_requests = {{1, 4, 16}, 3};
@@ -76,12 +77,22 @@ static int options_of(const compare_job *job, mqa_compare_options *out)
     return code;
 }
 
-static int show(const compare_job *job)
+/* So that a path which can't be written is known before minutes have gone. */
+static mqa_status open_files(compare_job *job, mqa_error *err)
 {
-    int code = job->csv ? compare_write_csv(job) : CLI_DONE;
-    if (code == CLI_DONE && job->png) code = compare_write_png(job);
-    if (code == CLI_DONE) (job->common.json ? compare_print_json : compare_print_table)(job);
-    return code;
+    if (job->csv) MQA_TRY(mqa_new_file_open(job->csv, &job->csv_file, err));
+    return job->png ? mqa_new_file_open(job->png, &job->png_file, err) : MQA_OK;
+}
+
+static mqa_status write_files(compare_job *job, mqa_error *err)
+{
+    if (job->csv) {
+        compare_write_csv(job, job->csv_file.stream);
+        MQA_TRY(mqa_new_file_finish(&job->csv_file, err));
+    }
+    if (!job->png) return MQA_OK;
+    MQA_TRY(compare_write_png(job, job->png_file.stream, err));
+    return mqa_new_file_finish(&job->png_file, err);
 }
 
 static int find_machine(compare_job *job)
@@ -103,12 +114,17 @@ static int work(compare_job *job)
     if (code != CLI_GO_ON) return code;
     code = cli_open_context(&job->common, &job->ctx);
     if (code != CLI_DONE) return code;
-    mqa_status status = mqa_compare_create(job->ctx, &options, &job->machine, &job->compare, &err);
+    mqa_status status = open_files(job, &err);
+    if (status == MQA_OK) status = mqa_compare_create(job->ctx, &options, &job->machine, &job->compare, &err);
     if (status == MQA_OK) status = mqa_compare_run(job->compare, &err);
     cli_progress_clear();
+    if (status == MQA_OK) {
+        job->result = mqa_compare_result_of(job->compare);
+        status = write_files(job, &err);
+    }
     if (status != MQA_OK) return cli_error_status(status, &err);
-    job->result = mqa_compare_result_of(job->compare);
-    return show(job);
+    (job->common.json ? compare_print_json : compare_print_table)(job);
+    return CLI_DONE;
 }
 
 int cli_compare(int argc, char **argv)
@@ -168,6 +184,8 @@ int cli_compare(int argc, char **argv)
     if (job.requests.n == 0) job.requests = job.quick ? quick_requests : all_requests;
     cli_catch_interrupt();
     code = work(&job);
+    mqa_new_file_abandon(&job.csv_file);
+    mqa_new_file_abandon(&job.png_file);
     mqa_compare_destroy(&job.compare);
     mqa_context_destroy(&job.ctx);
     return code;

@@ -6,6 +6,7 @@
 #define MQA_CLI_COMPARE_H
 
 #include "args.h"
+#include "base/new_file.h"
 #include "compare/compare.h"
 
 typedef struct compare_job {
@@ -21,13 +22,14 @@ typedef struct compare_job {
     mqa_machine machine;
     mqa_compare *compare;
     const mqa_compare_result *result;
+    mqa_new_file csv_file, png_file; /* opened before anything is measured */
 } compare_job;
 
 void compare_print_table(const compare_job *job);
 void compare_print_json(const compare_job *job);
-/* A line for each cell; exit code 0 or 1. */
-int compare_write_csv(const compare_job *job);
-/* Measured and planned times against the context; exit code 0 or 1. */
-int compare_write_png(const compare_job *job);
+/* A line for each cell. */
+void compare_write_csv(const compare_job *job, FILE *out);
+/* Measured and planned times against the context. */
+mqa_status compare_write_png(const compare_job *job, FILE *out, mqa_error *err);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/new_file.h"
+#include "base/status.h"
 #include "compare.h"
 #include "plot/chart_png.h"
 
@@ -66,21 +66,14 @@ static int draw_all(const compare_job *job, figure *figures)
     return n;
 }
 
-int compare_write_png(const compare_job *job)
+mqa_status compare_write_png(const compare_job *job, FILE *out, mqa_error *err)
 {
-    mqa_error err = {0};
-    mqa_new_file file = {0};
     mqa_chart charts[MAX_CHARTS];
     figure *figures = calloc(MAX_CHARTS, sizeof *figures);
-    if (!figures) return cli_error(CLI_FAILED, "no memory for charts");
+    if (!figures) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for charts");
     const int n = draw_all(job, figures);
     for (int i = 0; i < n; i++) charts[i] = figures[i].chart;
-    mqa_status status = mqa_new_file_open(job->png, &file, &err);
-    if (status == MQA_OK) status = mqa_chart_sheet_png(charts, (size_t)n, n > 1 ? 2 : 1, file.stream, &err);
-    if (status == MQA_OK)
-        status = mqa_new_file_finish(&file, &err);
-    else
-        mqa_new_file_abandon(&file);
+    const mqa_status status = mqa_chart_sheet_png(charts, (size_t)n, n > 1 ? 2 : 1, out, err);
     free(figures);
-    return status == MQA_OK ? CLI_DONE : cli_error_status(status, &err);
+    return status;
 }

@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/new_file.h"
 #include "compare.h"
 
 static const char *label_of(const compare_job *job, const mqa_compare_cell *cell)
@@ -121,7 +120,7 @@ void compare_print_json(const compare_job *job)
         mqa_kv_type_name(job->common.kv[1]), "designs_left_out", r->left_out));
 }
 
-static void write_lines(const compare_job *job, FILE *out)
+void compare_write_csv(const compare_job *job, FILE *out)
 {
     const mqa_compare_result *r = job->result;
     fprintf(
@@ -141,15 +140,4 @@ static void write_lines(const compare_job *job, FILE *out)
                     mqa_compare_rate(c, c->seconds), c->limit_seconds * 1e3, c->limit_seconds / c->seconds,
                     mqa_bound_name(c->bound), c->runs);
     }
-}
-
-int compare_write_csv(const compare_job *job)
-{
-    mqa_new_file file;
-    mqa_error err;
-    mqa_status status = mqa_new_file_open(job->csv, &file, &err);
-    if (status != MQA_OK) return cli_error_status(status, &err);
-    write_lines(job, file.stream);
-    status = mqa_new_file_finish(&file, &err);
-    return status == MQA_OK ? CLI_DONE : cli_error_status(status, &err);
 }
