@@ -50,9 +50,6 @@ void mqa_markup(FILE *out, const char *text, size_t n)
         case '"':
             fputs("&quot;", out);
             break;
-        case '\'':
-            fputs("&#39;", out);
-            break;
         default:
             fwrite(p, 1, length, out);
         }

@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* n bytes of text as content of an element or of a quoted attribute. What XML can't hold or would turn
- * the reading direction of the rest becomes U+FFFD. */
+/* n bytes of text as content of an element or of an attribute in double quotes. What XML can't hold or would
+ * turn the reading direction of the rest becomes U+FFFD. */
 void mqa_markup(FILE *out, const char *text, size_t n);
 
 /* Pixels that n bytes of UTF-8 take at a font size of `size` pixels: those of DejaVu Sans, which is wider
