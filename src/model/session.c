@@ -39,15 +39,10 @@ static mqa_status settle_options(const mqa_model *model, const mqa_session_optio
 }
 
 /* Page ids for the worst case: every sequence at its longest. */
-static int64_t max_pages(const mqa_session *s, const mqa_session_kind *kind)
+static int64_t max_pages(const mqa_session *s, const mqa_session_kind *kind, const mqa_cache_layout *layout)
 {
-    int64_t pages = mqa_pages_for(s->options.context, kind->page_tokens);
-    const int64_t window = kind->config.window;
-    if (window > 0) {
-        const int64_t ring = mqa_pages_for(window + s->options.chunk, kind->page_tokens) + 1;
-        if (ring < pages) pages = ring;
-    }
-    pages *= s->options.max_sequences;
+    int64_t pages = mqa_most_pages(layout, kind->config.window, s->options.context, s->options.chunk) *
+                    s->options.max_sequences;
     const size_t budget = s->options.kv_budget_bytes;
     if (budget > 0 && (size_t)pages > budget / kind->page_bytes) pages = (int64_t)(budget / kind->page_bytes);
     return pages > 0 ? pages : 1;
@@ -80,7 +75,7 @@ static mqa_status create_kind(mqa_session *s, mqa_layer_kind which, mqa_error *e
     MQA_TRY(mqa_cache_layout_make(&config, &kind->config, &layout, err));
     kind->page_bytes = layout.page_bytes;
     kind->page_tokens = layout.page_tokens;
-    kind->config.max_pages = max_pages(s, kind);
+    kind->config.max_pages = max_pages(s, kind, &layout);
     MQA_TRY(mqa_cache_create(model->ctx, &kind->config, &kind->cache, err));
     mqa_plan_options plan = mqa_plan_options_default();
     plan.n_heads = hp->n_heads;
