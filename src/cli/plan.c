@@ -62,7 +62,7 @@ static int parse(int argc, char **argv, plan_options *o)
         {0, "svg", CLI_TEXT, &o->files.svg, "FILE", "write the plots, too", 0, 0, false},
         {0, "png", CLI_TEXT, &o->files.png, "FILE", "the same as pixels", 0, 0, false},
         {0, "plot", CLI_TEXT, &o->files.plot, "NAME",
-         "of --svg and --png: cache, speed, requests or roofline (default: all)", 0, 0, false},
+         "of --svg and --png: cache, speed, requests, roofline or tenants (default: all)", 0, 0, false},
         CLI_OPTIONS_CONTEXT(&o->common),
         CLI_OPTIONS_END,
     };

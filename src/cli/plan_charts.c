@@ -18,12 +18,15 @@ typedef struct curve {
 } curve;
 
 struct plan_charts {
+    int n;
     mqa_chart chart[PLAN_CHARTS];
-    curve curves[PLAN_CHARTS - 1][MQA_REPORT_DESIGNS]; /* all but the roofline's */
+    curve curves[PLAN_CHART_ROOFLINE][MQA_REPORT_DESIGNS];
     double roof[2][ROOF];
     struct {
         double attention[2], whole[2]; /* intensity, operations a second */
     } steps[MQA_REPORT_DESIGNS];
+    double tenant_kv[MQA_DEMAND_TENANTS], tenant_budget[MQA_DEMAND_TENANTS];
+    const char *tenants[MQA_DEMAND_TENANTS];
     mqa_series series[PLAN_CHARTS][2 * MQA_REPORT_DESIGNS + 1];
     mqa_mark marks[PLAN_CHARTS][MOST_MARKS];
     char texts[PLAN_CHARTS][MOST_MARKS][TEXT], subtitles[PLAN_CHARTS][512], roof_name[TEXT];
@@ -43,13 +46,15 @@ static const struct {
         {"requests",
          "How many requests fit at once, by the memory that there is for everything. A line begins where "
          "the weights and the first request fit."},
-    [PLAN_CHART_ROOFLINE] = {
-        "roofline",
-        "One decoding step: operations a second against operations for each byte read. Under the slope "
-        "memory "
-        "holds a design back, under the flat part arithmetic does. Sharing K and V moves attention to the "
-        "right; "
-        "the weights of a step, read once for all requests, are in the points of the whole step."}};
+    [PLAN_CHART_ROOFLINE] =
+        {"roofline",
+         "One decoding step: operations a second against operations for each byte read. Under the slope "
+         "memory "
+         "holds a design back, under the flat part arithmetic does. Sharing K and V moves attention to the "
+         "right; "
+         "the weights of a step, read once for all requests, are in the points of the whole step."},
+    [PLAN_CHART_TENANTS] = {
+        "tenants", "What each tenant's requests take in the first design, beside what it may take."}};
 
 const char *plan_chart_name(plan_chart chart)
 {
@@ -108,6 +113,18 @@ static size_t choose_contexts(const mqa_report *report, double *x)
     return n;
 }
 
+/* A line for each design, in the style that it has in all charts. */
+static void add_curves(plan_charts *p, plan_chart which, const mqa_report *report)
+{
+    for (int d = 0; d < report->n_designs; d++)
+        p->series[which][d] = (mqa_series){.name = report->designs[d].label,
+                                           .x = p->curves[which][d].x,
+                                           .y = p->curves[which][d].y,
+                                           .n = p->curves[which][d].n,
+                                           .style = d % MQA_CHART_STYLES + 1};
+    p->chart[which].n_series = (size_t)report->n_designs;
+}
+
 /* A figure that can't be had (too large for 64 bits) leaves a gap. */
 static void draw_contexts(plan_charts *p, const mqa_report *report)
 {
@@ -125,6 +142,8 @@ static void draw_contexts(plan_charts *p, const mqa_report *report)
             speed->y[i] = known && f.fits ? f.tokens_per_s : NAN;
         }
     }
+    add_curves(p, PLAN_CHART_CACHE, report);
+    add_curves(p, PLAN_CHART_SPEED, report);
 }
 
 static void draw_requests(plan_charts *p, const mqa_report *report)
@@ -132,7 +151,7 @@ static void draw_requests(plan_charts *p, const mqa_report *report)
     const mqa_figures *first = &report->rows[0][0];
     double hi = (double)(first->memory ? first->memory : first->peak_bytes), lo = hi;
     for (int d = 0; d < report->n_designs; d++) lo = fmin(lo, (double)report->rows[d][0].weights_bytes);
-    hi = exp2(ceil(log2(hi)) + 2);
+    hi = exp2(ceil(log2(hi)) + 3);
     lo = fmax(exp2(floor(log2(fmax(lo, 1)))), hi / 4096);
     mqa_demand demand = report->demand;
     for (int d = 0; d < report->n_designs; d++) {
@@ -148,6 +167,7 @@ static void draw_requests(plan_charts *p, const mqa_report *report)
             c->y[c->n++] = known ? (double)f.max_requests : NAN;
         }
     }
+    add_curves(p, PLAN_CHART_REQUESTS, report);
 }
 
 static void draw_roof(plan_charts *p, const mqa_report *report, double lo, double hi)
@@ -197,7 +217,28 @@ static void draw_roofline(plan_charts *p, const mqa_report *report)
         point.y = &p->steps[d].whole[1];
         p->series[PLAN_CHART_ROOFLINE][1 + report->n_designs + d] = point;
     }
+    p->chart[PLAN_CHART_ROOFLINE].n_series = 1 + 2 * (size_t)report->n_designs;
     draw_roof(p, report, lo, hi);
+}
+
+static void draw_tenants(plan_charts *p, const mqa_report *report)
+{
+    const size_t n = (size_t)report->demand.n_tenants;
+    for (size_t i = 0; i < n; i++) {
+        const mqa_tenant *t = &report->demand.tenants[i];
+        p->tenants[i] = t->name;
+        p->tenant_kv[i] = (double)report->tenants[i].kv_bytes;
+        p->tenant_budget[i] = t->budget_bytes ? (double)t->budget_bytes : NAN;
+    }
+    mqa_chart *chart = &p->chart[PLAN_CHART_TENANTS];
+    chart->categories = p->tenants;
+    chart->n_categories = n;
+    mqa_series *series = p->series[PLAN_CHART_TENANTS];
+    series[0] = (mqa_series){
+        .name = "KV of its requests", .y = p->tenant_kv, .n = n, .kind = MQA_SERIES_BARS, .style = 1};
+    series[1] = (mqa_series){
+        .name = "its budget", .y = p->tenant_budget, .n = n, .kind = MQA_SERIES_BARS, .style = 2};
+    chart->n_series = 2;
 }
 
 static void describe(plan_charts *p, const mqa_report *report)
@@ -218,6 +259,7 @@ static void describe(plan_charts *p, const mqa_report *report)
     snprintf(p->subtitles[PLAN_CHART_ROOFLINE], size,
              "%s: %s, %s tokens, on %s. Filled: attention alone; hollow: the whole step",
              report->designs[0].name, common, context, report->machine.name);
+    snprintf(p->subtitles[PLAN_CHART_TENANTS], size, "%s: KV in %s", report->designs[0].name, kv);
 }
 
 static void mark_limits(plan_charts *p, const mqa_report *report)
@@ -246,52 +288,57 @@ static void mark_limits(plan_charts *p, const mqa_report *report)
     mark_contexts(p, PLAN_CHART_SPEED, demand);
 }
 
-mqa_status plan_charts_make(const mqa_report *report, plan_charts **out, mqa_error *err)
+/* Everything but series and marks. */
+static void frame(plan_charts *p)
 {
-    *out = NULL;
-    plan_charts *p = calloc(1, sizeof *p);
-    if (!p) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "out of memory for charts");
     const mqa_axis context = {.label = "context, tokens", .unit = MQA_UNIT_TOKENS, .log = true};
-    const mqa_chart empty[PLAN_CHARTS] = {
-        [PLAN_CHART_CACHE] = {.title = "KV cache against context",
-                              .x = context,
-                              .y = {.label = "KV cache", .unit = MQA_UNIT_BYTES, .log = true}},
+    const mqa_axis cache = {.label = "KV cache", .unit = MQA_UNIT_BYTES, .log = true};
+    const mqa_axis memory = {.label = "memory for everything", .unit = MQA_UNIT_BYTES, .log = true};
+    const mqa_chart charts[PLAN_CHARTS] = {
+        [PLAN_CHART_CACHE] = {.title = "KV cache against context", .x = context, .y = cache},
         [PLAN_CHART_SPEED] = {.title = "Tokens a second against context",
                               .x = context,
                               .y = {.label = "tokens/s, all requests", .log = true}},
         [PLAN_CHART_REQUESTS] = {.title = "Requests that fit against memory",
-                                 .x = {.label = "memory for everything", .unit = MQA_UNIT_BYTES, .log = true},
+                                 .x = memory,
                                  .y = {.label = "requests at once", .log = true}},
         [PLAN_CHART_ROOFLINE] = {.title = "Roofline of a decoding step",
                                  .x = {.label = "operations for each byte read", .log = true},
-                                 .y = {.label = "operations a second", .log = true}}};
+                                 .y = {.label = "operations a second", .log = true}},
+        [PLAN_CHART_TENANTS] = {.title = "Tenants and their budgets",
+                                .y = {.label = "KV cache", .unit = MQA_UNIT_BYTES}}};
+    for (int c = 0; c < PLAN_CHARTS; c++) {
+        p->chart[c] = charts[c];
+        p->chart[c].subtitle = p->subtitles[c];
+        p->chart[c].description = facts[c].caption;
+        p->chart[c].series = p->series[c];
+        p->chart[c].marks = p->marks[c];
+    }
+}
+
+mqa_status plan_charts_make(const mqa_report *report, plan_charts **out, mqa_error *err)
+{
+    plan_charts *p = *out = calloc(1, sizeof *p);
+    if (!p) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "out of memory for charts");
+    p->n = report->demand.n_tenants > 0 ? PLAN_CHARTS : PLAN_CHART_TENANTS;
+    frame(p);
     describe(p, report);
     draw_contexts(p, report);
     draw_requests(p, report);
     draw_roofline(p, report);
-    for (int c = 0; c < PLAN_CHARTS; c++) {
-        p->chart[c] = empty[c];
-        p->chart[c].subtitle = p->subtitles[c];
-        p->chart[c].description = facts[c].caption;
-        p->chart[c].series = p->series[c];
-        p->chart[c].n_series =
-            c == PLAN_CHART_ROOFLINE ? 2 * (size_t)report->n_designs + 1 : (size_t)report->n_designs;
-        p->chart[c].marks = p->marks[c];
-        for (int d = 0; c != PLAN_CHART_ROOFLINE && d < report->n_designs; d++)
-            p->series[c][d] = (mqa_series){.name = report->designs[d].label,
-                                           .x = p->curves[c][d].x,
-                                           .y = p->curves[c][d].y,
-                                           .n = p->curves[c][d].n,
-                                           .style = d % MQA_CHART_STYLES + 1};
-    }
+    draw_tenants(p, report);
     mark_limits(p, report);
-    *out = p;
     return MQA_OK;
 }
 
 void plan_charts_free(plan_charts *charts)
 {
     free(charts);
+}
+
+int plan_charts_count(const plan_charts *charts)
+{
+    return charts->n;
 }
 
 const mqa_chart *plan_charts_get(const plan_charts *charts, plan_chart chart)

@@ -13,10 +13,11 @@ typedef enum plan_chart {
     PLAN_CHART_SPEED,    /* tokens a second of all requests against context */
     PLAN_CHART_REQUESTS, /* how many fit, against memory */
     PLAN_CHART_ROOFLINE, /* where a decoding step of each design stands */
+    PLAN_CHART_TENANTS,  /* each tenant's KV beside its budget */
     PLAN_CHARTS
 } plan_chart;
 
-/* "cache", "speed", "requests", "roofline": what --plot takes. */
+/* "cache", "speed", "requests", "roofline", "tenants": what --plot takes. */
 const char *plan_chart_name(plan_chart chart);
 /* What a reader has to know beside the picture: a sentence or two. */
 const char *plan_chart_caption(plan_chart chart);
@@ -25,6 +26,8 @@ const char *plan_chart_caption(plan_chart chart);
 typedef struct plan_charts plan_charts;
 mqa_status plan_charts_make(const mqa_report *report, plan_charts **out, mqa_error *err);
 void plan_charts_free(plan_charts *charts);
+/* How many there are: without tenants one less. */
+int plan_charts_count(const plan_charts *charts);
 const mqa_chart *plan_charts_get(const plan_charts *charts, plan_chart chart);
 
 #endif

@@ -331,7 +331,7 @@ static mqa_status write_html(const source *s, FILE *out, mqa_error *err)
     asked(&page, t, r);
     tenants(&page, t, r);
     designs(&page, t, r);
-    for (int c = 0; c < PLAN_CHARTS; c++)
+    for (int c = 0; c < plan_charts_count(s->charts); c++)
         mqa_page_chart(&page, plan_charts_get(s->charts, (plan_chart)c), plan_chart_caption((plan_chart)c));
     time_parts(&page, t, r);
     layers(&page, t, r);
@@ -344,8 +344,11 @@ static mqa_status write_html(const source *s, FILE *out, mqa_error *err)
 static mqa_status write_picture(const source *s, bool png, FILE *out, mqa_error *err)
 {
     const bool all = s->which == PLAN_CHARTS;
+    if (!all && (int)s->which >= plan_charts_count(s->charts))
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "no plot of tenants: there are none; a scenario may have some");
     const mqa_chart *charts = plan_charts_get(s->charts, all ? (plan_chart)0 : s->which);
-    const size_t n = all ? PLAN_CHARTS : 1;
+    const size_t n = all ? (size_t)plan_charts_count(s->charts) : 1;
     const int columns = all ? 2 : 1;
     return png ? mqa_chart_sheet_png(charts, n, columns, out, err)
                : mqa_chart_sheet_svg(charts, n, columns, out, err);
@@ -384,7 +387,7 @@ int plan_files_check(const plan_files *files)
 {
     if (!files->plot) return CLI_DONE;
     if (find_chart(files->plot) == PLAN_CHARTS)
-        return cli_error(CLI_USAGE, "no plot '%s': there are cache, speed, requests and roofline",
+        return cli_error(CLI_USAGE, "no plot '%s': there are cache, speed, requests, roofline and tenants",
                          files->plot);
     if (!files->svg && !files->png)
         return cli_error(CLI_USAGE, "--plot %s without a picture: give --svg FILE or --png FILE, too",

@@ -158,7 +158,7 @@ static void legend_sample(const mqa_canvas *c, const mqa_series *s, int style, d
     fprintf(c->out, "<g class=\"s%d\">", style);
     const char *dashes = s->kind == MQA_SERIES_LINE ? mqa_theme_look(style).dashes : "";
     if (s->kind == MQA_SERIES_BARS)
-        fprintf(c->out, "<rect class=\"bar\" x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\"/>", x + 10,
+        fprintf(c->out, "<rect class=\"bar\" x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\"/>", x + 2,
                 y - 6);
     if (s->kind == MQA_SERIES_LINE || s->kind == MQA_SERIES_CURVE)
         fprintf(c->out, "<path class=\"line\" stroke-dasharray=\"%s\" d=\"M%.1f %.1fh32\"/>",

@@ -121,6 +121,11 @@ static void page_of_tenants(void **state)
     count_is(&d, "//h:h2[.='Tenants']", 1);
     count_is(&d, "//h:tr[h:th='Ash & Partners'][h:td='24.00 GiB']", 1);
     count_is(&d, "//h:tr[@class='marked'][h:th='Dogwood']", 1);
+    count_is(&d, "//h:figure", 5);
+    count_is(
+        &d,
+        "//s:svg[s:title='Tenants and their budgets'][count(.//s:rect[@class='bar'][not(@width=12)]) = 8]",
+        2);
     document_free(&d);
     unlink(path);
 }
@@ -237,6 +242,11 @@ static void failures(void **state)
         assert_int_equal(r.code, 2);
         drive_free(&r);
     }
+    const char *const no_tenants[] = {SHAPE_ARGS, "--svg", in_folder("x.svg"), "--plot", "tenants", NULL};
+    drive_result nobody = drive(no_tenants, NULL);
+    assert_true(drive_failed_well(no_tenants, &nobody));
+    assert_int_equal(nobody.code, 1);
+    drive_free(&nobody);
     /* What was there stays where the plan fails. */
     FILE *f = fopen(good, "w");
     assert_non_null(f);
