@@ -2,77 +2,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <inttypes.h>
-#include <stdio.h>
-
+#include "planner/forecast.h"
 #include "base/memory.h"
 #include "kvcache/cache.h"
 #include "planner/design.h"
-#include "planner/forecast.h"
-
-void mqa_demand_default(mqa_demand *out)
-{
-    *out = (mqa_demand){.contexts = {4096},
-                        .n_contexts = 1,
-                        .requests = 1,
-                        .chunk = 512,
-                        .page_tokens = MQA_GRANULE,
-                        .k_type = MQA_KV_BF16,
-                        .v_type = MQA_KV_BF16,
-                        .weights = MQA_WEIGHTS_AS_IS};
-}
-
-/* ---- checks ---- */
-
-static mqa_status check_int(const char *what, int64_t value, int64_t min, int64_t max, mqa_error *err)
-{
-    if (value >= min && value <= max) return MQA_OK;
-    return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "%s is %" PRId64 ": give %" PRId64 " to %" PRId64, what,
-                    value, min, max);
-}
-
-static mqa_status check_wish(const char *what, double value, mqa_error *err)
-{
-    if (value >= 0 && value < 1e18) return MQA_OK; /* NaN isn't */
-    return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "%s is %g: give a number above 0", what, value);
-}
-
-static mqa_status check_tenants(const mqa_demand *d, mqa_error *err)
-{
-    MQA_TRY(check_int("the number of tenants", d->n_tenants, 0, MQA_DEMAND_TENANTS, err));
-    for (int i = 0; i < d->n_tenants; i++) {
-        const mqa_tenant *t = &d->tenants[i];
-        char what[80];
-        snprintf(what, sizeof what, "requests of tenant %s", t->name);
-        MQA_TRY(check_int(what, t->requests, 1, MQA_MAX_REQUESTS, err));
-        snprintf(what, sizeof what, "context of tenant %s", t->name);
-        MQA_TRY(check_int(what, t->context, 1, MQA_MAX_CONTEXT, err));
-        snprintf(what, sizeof what, "shared tokens of tenant %s", t->name);
-        MQA_TRY(check_int(what, t->shared, 0, t->context, err));
-    }
-    return MQA_OK;
-}
-
-mqa_status mqa_demand_check(const mqa_demand *d, mqa_error *err)
-{
-    MQA_TRY(check_int("the number of contexts", d->n_contexts, 1, MQA_DEMAND_CONTEXTS, err));
-    for (int i = 0; i < d->n_contexts; i++) {
-        MQA_TRY(check_int("context", d->contexts[i], 1, MQA_MAX_CONTEXT, err));
-        MQA_TRY(check_int("shared (tokens of the context)", d->shared, 0, d->contexts[i], err));
-        MQA_TRY(
-            check_int("generate (tokens of the context)", d->generate, 0, d->contexts[i] - d->shared, err));
-    }
-    MQA_TRY(check_int("requests", d->requests, 1, MQA_MAX_REQUESTS, err));
-    MQA_TRY(check_int("chunk", d->chunk, 1, 65536, err));
-    if (d->page_tokens != 64 && d->page_tokens != 128 && d->page_tokens != 256)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "page tokens are %d: give 64, 128 or 256",
-                        d->page_tokens);
-    MQA_TRY(check_int("the format of K", d->k_type, 0, MQA_KV_TYPES - 1, err));
-    MQA_TRY(check_int("the format of V", d->v_type, 0, MQA_KV_TYPES - 1, err));
-    MQA_TRY(check_wish("the speed wanted", d->want_tokens_per_s, err));
-    MQA_TRY(check_wish("the prompt time wanted", d->want_prompt_ms, err));
-    return check_tenants(d, err);
-}
 
 /* ---- the cache ---- */
 
@@ -177,50 +110,85 @@ static bool peak_bytes(const mqa_design *design, const mqa_demand *demand, const
 
 /* ---- what fits ---- */
 
-/* Rows of a step in f32 as model/workspace.c lays them out, nearly: the stream twice, q and attention's
- * result, K and V, each a second time in bytes; and a row of logits for each request. */
-static bool work_bytes(const mqa_design *design, const mqa_demand *demand, int64_t requests, size_t *out)
+/* What is asked of a memory: a load, beside weights. */
+typedef struct room {
+    const mqa_design *design;
+    const mqa_demand *demand;
+    int n_threads;
+    size_t weights, memory; /* memory 0: all there is */
+} room;
+
+/* The widest rows of attention (q, its result, k, v) and of the feed-forward part. */
+static void row_widths(const mqa_design *design, size_t *attention, size_t *feed_forward)
 {
-    size_t attention = 0, feed_forward = 0;
+    *attention = *feed_forward = 0;
     for (int i = 0; i < design->n_groups; i++) {
         const mqa_layer_group *g = &design->groups[i];
-        const size_t q = (size_t)g->n_heads * (size_t)(g->head_dim_qk + g->head_dim_vo);
-        const size_t kv = (size_t)g->n_kv_heads * (size_t)(g->head_dim_qk + g->head_dim_vo);
-        if (q + kv > attention) attention = q + kv;
+        const size_t heads = (size_t)g->n_heads + (size_t)g->n_kv_heads;
+        const size_t values = heads * (size_t)(g->head_dim_qk + g->head_dim_vo);
+        if (values > *attention) *attention = values;
     }
     for (int i = 0; i < design->n_matrices; i++) {
         const mqa_matrices *m = &design->matrices[i];
         const bool ff = m->role == MQA_ROLE_FEED_FORWARD || m->role == MQA_ROLE_EXPERT;
-        if (ff && (size_t)m->n_out > feed_forward) feed_forward = (size_t)m->n_out;
+        if (ff && (size_t)m->n_out > *feed_forward) *feed_forward = (size_t)m->n_out;
     }
-    const size_t values = 2 * (size_t)design->n_embd + attention, row = 5 * values + feed_forward;
-    const int64_t rows = requests > demand->chunk ? requests : demand->chunk;
-    size_t logits;
+}
+
+static bool has_floats(const room *r)
+{
+    for (int i = 0; i < r->design->n_matrices; i++) {
+        const mqa_matrices *m = &r->design->matrices[i];
+        const uint32_t type = r->demand->weights == MQA_WEIGHTS_AS_IS ? m->type : r->demand->weights;
+        if (m->role != MQA_ROLE_VECTOR && mqa_weight_class_of(type) <= MQA_WEIGHTS_BF16) return true;
+    }
+    return false;
+}
+
+/* Rows of a step as model/workspace.c lays them out, nearly: f32 twice the stream, q and attention's result,
+ * K and V; beside each of them, and of the activations, what the kernels multiply (a byte a value for quants,
+ * four for floats); a panel of results for each thread; a row of logits for each request. */
+static bool work_bytes(const room *r, int64_t requests, size_t *out)
+{
+    enum { PANEL = 1 << 18 };
+    size_t attention, feed_forward, logits;
+    row_widths(r->design, &attention, &feed_forward);
+    const size_t stream = 2 * (size_t)r->design->n_embd + attention;
+    const size_t row = has_floats(r) ? 6 * stream + 8 * feed_forward : 5 * stream + feed_forward;
+    const int64_t rows = requests > r->demand->chunk ? requests : r->demand->chunk;
     return mqa_mul(row, (size_t)rows, out) &&
-           mqa_mul((size_t)design->n_vocab * sizeof(float), (size_t)requests, &logits) &&
-           mqa_add(*out, logits, out);
+           mqa_mul((size_t)r->design->n_vocab * sizeof(float), (size_t)requests, &logits) &&
+           mqa_add(*out, logits, out) && mqa_add(*out, (size_t)r->n_threads * PANEL, out);
 }
 
-static bool fits(const mqa_design *design, const mqa_demand *demand, size_t weights, size_t memory,
-                 int64_t context, int64_t requests)
+static bool fits(const room *r, int64_t context, int64_t requests)
 {
-    const load l = load_of(demand, context, requests);
+    const load l = load_of(r->demand, context, requests);
     size_t kv, work, sum;
-    return peak_bytes(design, demand, &l, &kv) && work_bytes(design, demand, requests, &work) &&
-           mqa_add(kv, work, &sum) && mqa_add(sum, weights, &sum) && (memory == 0 || sum <= memory);
+    return peak_bytes(r->design, r->demand, &l, &kv) && work_bytes(r, requests, &work) &&
+           mqa_add(kv, work, &sum) && mqa_add(sum, r->weights, &sum) && (r->memory == 0 || sum <= r->memory);
 }
 
-/* The largest of 1 .. max that fits, by halving; 0 if none does. */
-static int64_t largest_that_fits(const mqa_design *design, const mqa_demand *demand, const mqa_figures *f,
-                                 bool of_requests, int64_t max)
+/* The largest number up to max that fits, by halving; 0 if not even 1 does. */
+static int64_t most_requests(const room *r, int64_t context)
 {
-    int64_t low = 0, high = max;
+    int64_t low = 0, high = MQA_MAX_REQUESTS;
     while (low < high) {
         const int64_t middle = low + (high - low + 1) / 2;
-        const bool ok = of_requests
-                            ? fits(design, demand, f->weights_bytes, f->memory, f->context, middle)
-                            : fits(design, demand, f->weights_bytes, f->memory, middle, demand->requests);
-        if (ok)
+        if (fits(r, context, middle))
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+static int64_t longest_context(const room *r)
+{
+    int64_t low = 0, high = MQA_MAX_CONTEXT;
+    while (low < high) {
+        const int64_t middle = low + (high - low + 1) / 2;
+        if (fits(r, middle, r->demand->requests))
             low = middle;
         else
             high = middle - 1;
@@ -232,13 +200,18 @@ static mqa_status memory_figures(const mqa_design *design, const mqa_machine *ma
                                  const mqa_demand *demand, mqa_figures *f, mqa_error *err)
 {
     f->memory = demand->memory > 0 ? demand->memory : machine->memory;
-    if (!work_bytes(design, demand, demand->requests, &f->work_bytes) ||
+    const room r = {.design = design,
+                    .demand = demand,
+                    .n_threads = machine->n_threads,
+                    .weights = f->weights_bytes,
+                    .memory = f->memory};
+    if (!work_bytes(&r, demand->requests, &f->work_bytes) ||
         !mqa_add(f->weights_bytes, f->kv_peak_bytes, &f->peak_bytes) ||
         !mqa_add(f->peak_bytes, f->work_bytes, &f->peak_bytes))
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "more than 2^64 bytes of memory");
     f->fits = f->memory == 0 || f->peak_bytes <= f->memory;
-    f->max_requests = largest_that_fits(design, demand, f, true, MQA_MAX_REQUESTS);
-    f->max_context = largest_that_fits(design, demand, f, false, MQA_MAX_CONTEXT);
+    f->max_requests = most_requests(&r, f->context);
+    f->max_context = longest_context(&r);
     return MQA_OK;
 }
 
