@@ -46,7 +46,7 @@ typedef struct cli_option {
     bool one_dash; /* "-ctk" is taken as "--ctk" */
 } cli_option;
 
-#define CLI_MAX_OPTIONS 32
+#define CLI_MAX_OPTIONS 64
 #define CLI_MAX_INT     9007199254740991.0 /* what JSON numbers hold exactly */
 
 /* Options of every command that has a context, and of those that have a cache. */

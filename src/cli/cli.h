@@ -29,6 +29,8 @@ int cli_serve(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 int cli_tenant(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
+int cli_plan(int argc, char **argv);
+int cli_compare(int argc, char **argv);
 int cli_bench(int argc, char **argv);
 int cli_bench_model(int argc, char **argv);
 int cli_bench_attention(int argc, char **argv);

@@ -23,6 +23,8 @@ static const struct {
     {"verify", "whether a server's receipt is true", cli_verify},
     {"tenant", "who may use a server, and how much of it", cli_tenant},
     {"inspect", "which head attends where in a text", cli_inspect},
+    {"plan", "what an attention design costs on a machine: memory, time, users", cli_plan},
+    {"compare", "the same model with MHA, GQA, MQA and MLA: run, beside what is planned", cli_compare},
     {"bench", "speed: bench model, bench attention, bench roofline", cli_bench},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

@@ -186,13 +186,13 @@ void mqa_endpoint_detokenize(mqa_service *s, mqa_exchange *x, mqa_asking *asking
 void mqa_endpoint_page(mqa_service *s, mqa_exchange *x, mqa_asking *asking)
 {
     (void)s, (void)asking;
-    mqa_page_file file;
-    if (!mqa_page_find(mqa_exchange_path(x), &file)) return; /* the routes name those that are there */
+    const mqa_page_file *file =
+        mqa_page_find(mqa_exchange_path(x)); /* the routes name those that are there */
     mqa_exchange_add_header(
         x, "Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src "
         "'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
     mqa_exchange_add_header(x, "X-Content-Type-Options", "nosniff");
     mqa_exchange_add_header(x, "Referrer-Policy", "no-referrer");
-    mqa_exchange_answer(x, 200, file.type, file.bytes, file.n);
+    mqa_exchange_answer(x, 200, file->type, (const char *)file->bytes, file->n);
 }

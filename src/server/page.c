@@ -3,26 +3,28 @@
 
 #include <string.h>
 
-static const struct {
-    const char *path, *name, *type;
-} paths[] = {
-    {"/", "index.html", "text/html; charset=utf-8"},
-    {"/page.js", "page.js", "text/javascript; charset=utf-8"},
-    {"/page.css", "page.css", "text/css; charset=utf-8"},
-    {"/icon.svg", "icon.svg", "image/svg+xml"},
-    {"/openapi.json", "openapi.json", "application/json; charset=utf-8"},
+#include "embedded/icon_svg.h"
+#include "embedded/index_html.h"
+#include "embedded/openapi_json.h"
+#include "embedded/page_css.h"
+#include "embedded/page_js.h"
+
+#define FILE_AT(path, type, name)                                                                            \
+    {                                                                                                        \
+        path, type, mqa_embedded_##name, sizeof mqa_embedded_##name - 1                                      \
+    }
+
+static const mqa_page_file files[] = {
+    FILE_AT("/", "text/html; charset=utf-8", index_html),
+    FILE_AT("/page.js", "text/javascript; charset=utf-8", page_js),
+    FILE_AT("/page.css", "text/css; charset=utf-8", page_css),
+    FILE_AT("/icon.svg", "image/svg+xml", icon_svg),
+    FILE_AT("/openapi.json", "application/json; charset=utf-8", openapi_json),
 };
 
-bool mqa_page_find(const char *path, mqa_page_file *out)
+const mqa_page_file *mqa_page_find(const char *path)
 {
-    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        if (strcmp(path, paths[i].path) != 0) continue;
-        for (int k = 0; k < mqa_n_embedded_files; k++) {
-            const mqa_embedded_file *f = &mqa_embedded_files[k];
-            if (strcmp(f->name, paths[i].name) != 0) continue;
-            *out = (mqa_page_file){paths[i].type, f->bytes, f->n};
-            return true;
-        }
-    }
-    return false;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (strcmp(path, files[i].path) == 0) return &files[i];
+    return NULL;
 }

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/new_file.h"
 #include "base/status.h"
 #include "base/take_struct.h"
 #include "mqa/version.h"
@@ -262,6 +264,76 @@ static void files(void **state)
     unlink(path), unlink(fifo), rmdir(dir);
 }
 
+static int entries(const char *dir)
+{
+    int n = 0;
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    while (readdir(d)) n++;
+    closedir(d);
+    return n - 2;
+}
+
+static void content_is(const char *path, const char *text)
+{
+    mqa_file file;
+    assert_int_equal(mqa_file_map(path, &file, NULL), MQA_OK);
+    assert_int_equal(file.size, strlen(text));
+    assert_memory_equal(file.data, text, file.size);
+    mqa_file_unmap(&file);
+}
+
+/* Whole or not at all, and nothing is left beside it. */
+static void new_files(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/mqa-base-XXXXXX", path[64], deep[80];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/file", dir);
+    snprintf(deep, sizeof deep, "%s/no/file", dir);
+    mqa_new_file file;
+    mqa_error err;
+    assert_int_equal(mqa_new_file_open(deep, &file, &err), MQA_ERR_IO);
+    mqa_new_file_abandon(&file);
+    assert_int_equal(mqa_new_file_open(dir, &file, &err), MQA_ERR_IO);
+    assert_int_equal(mqa_new_file_open("/dev/null", &file, &err), MQA_ERR_IO);
+    assert_string_equal(err.message, "/dev/null: not a regular file; give the path of one, or of none");
+    assert_int_equal(entries(dir), 0);
+
+    assert_int_equal(mqa_new_file_open(path, &file, &err), MQA_OK);
+    fputs("one", file.stream);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(mqa_new_file_finish(&file, &err), MQA_OK);
+    mqa_new_file_abandon(&file);
+    content_is(path, "one");
+
+    assert_int_equal(mqa_new_file_open(path, &file, &err), MQA_OK);
+    fputs("two", file.stream);
+    fflush(file.stream);
+    content_is(path, "one");
+    mqa_new_file_abandon(&file);
+    content_is(path, "one");
+
+    assert_int_equal(mqa_new_file_open(path, &file, &err), MQA_OK);
+    assert_non_null(freopen("/dev/full", "w", file.stream)); /* a disk that is full */
+    setvbuf(file.stream, NULL, _IONBF, 0);
+    fputs("two", file.stream);
+    assert_int_equal(mqa_new_file_finish(&file, &err), MQA_ERR_IO);
+    assert_non_null(strstr(err.message, "No space left"));
+    content_is(path, "one");
+
+    assert_int_equal(mqa_new_file_open(path, &file, &err), MQA_OK);
+    fputs("two", file.stream);
+    assert_int_equal(mqa_new_file_finish(&file, &err), MQA_OK);
+    content_is(path, "two");
+    assert_int_equal(entries(dir), 1);
+
+    snprintf(deep, sizeof deep, "%s/link", dir); /* as /dev/stdout is one */
+    assert_int_equal(symlink(path, deep), 0);
+    assert_int_equal(mqa_new_file_open(deep, &file, &err), MQA_ERR_IO);
+    unlink(deep), unlink(path), rmdir(dir);
+}
+
 static void cursor(void **state)
 {
     (void)state;
@@ -307,8 +379,8 @@ int main(void)
         cmocka_unit_test(status_names), cmocka_unit_test(fail_makes_one_line),
         cmocka_unit_test(structs_grow), cmocka_unit_test(version),
         cmocka_unit_test(sizes),        cmocka_unit_test(memory),
-        cmocka_unit_test(files),        cmocka_unit_test(cursor),
-        cmocka_unit_test(logging),
+        cmocka_unit_test(files),        cmocka_unit_test(new_files),
+        cmocka_unit_test(cursor),       cmocka_unit_test(logging),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
