@@ -79,8 +79,8 @@ typedef struct mqa_engine_options {
     int64_t checkpoint_tokens; /* see above; 0: 2048 */
     double step_seconds;       /* what a step should take while choices generate; 0: 1.75 times what it takes
                                   without any prompt */
-    /* Called when a request has new events, by the stepping thread or one that cancels, which must not call
-     * the engine from it except mqa_engine_poll with seconds 0. NULL: none. */
+    /* Called by the stepping thread at the end of a step for each request that has new events. It may call
+     * everything but step, wait and destroy. NULL: none. */
     void (*on_events)(void *user, uint64_t request);
     void *on_events_user;
     double (*now)(void *user); /* seconds, never going back; NULL: the system's steady clock. For tests */
@@ -138,9 +138,9 @@ typedef struct mqa_logit_bias {
 /* Which tokens may come next, as a grammar has it. Called during steps, on any thread, one call at a time for
  * each request; a failure ends the request with that error. Must not call the engine. */
 typedef struct mqa_token_mask {
-    /* Sets the bits of tokens that may follow in a choice: bit t % 32 of allowed[t / 32], which comes all
-     * zeroes, (n_vocab + 31) / 32 words. End and stop tokens are tokens like others here. */
-    mqa_status (*fill)(void *user, int choice, uint32_t *allowed, mqa_error *err);
+    /* Sets the bits of tokens that may follow in a choice: bit t % 64 of allowed[t / 64], which comes all
+     * zeroes, (n_vocab + 63) / 64 words. End and stop tokens are tokens like others here. */
+    mqa_status (*fill)(void *user, int choice, uint64_t *allowed, mqa_error *err);
     /* The token that was drawn; end and stop tokens too. NULL: not wanted. */
     mqa_status (*accept)(void *user, int choice, int32_t token, mqa_error *err);
     /* Once, when the request is over and none of the others will be called again; also where submit fails.
