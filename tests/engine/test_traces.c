@@ -94,11 +94,17 @@ static void make_requests(trace *t)
 
 /* ---- the trace ---- */
 
+/* Sometimes just what one of the requests takes at worst, or little more. */
 static void set_tenant(trace *t, int which, size_t unit)
 {
-    const mqa_tenant_options o = {.struct_size = sizeof o,
-                                  .budget_bytes = draw(t, 3) ? unit * (size_t)(30 + draw(t, 150)) : 0,
-                                  .weight = (int)draw(t, 4)};
+    mqa_tenant_options o = {.struct_size = sizeof o,
+                            .budget_bytes = draw(t, 3) ? unit * (size_t)(30 + draw(t, 150)) : 0,
+                            .weight = (int)draw(t, 4)};
+    if (draw(t, 2)) {
+        const mqa_request *q = &t->requests[draw(t, REQUESTS)];
+        o.budget_bytes = mqa_engine_request_bytes(t->engine, q->n_prompt, q->max_tokens, 1) +
+                         unit * (size_t)draw(t, draw(t, 2) ? 3 : 20);
+    }
     OK(mqa_engine_tenant_set(t->engine, names[which], &o, &err));
 }
 
@@ -127,12 +133,28 @@ static void open_engine(trace *t, const synthetic *m)
     t->options.now = odd_clock;
     t->options.now_user = t;
     OK(mqa_engine_create(t->r.model, &t->options, &t->engine, &err));
+    make_requests(t);
     for (int i = 0; i < TENANTS; i++) set_tenant(t, i, unit / (size_t)m->n_layers);
+}
+
+/* The next turn of a conversation: what an answer came to, with or without something new behind it. */
+static void continue_an_answer(trace *t, mqa_request *q, int32_t *prompt)
+{
+    const int j = (int)draw(t, t->n_submitted);
+    const reply *r = t->replies[j];
+    if (!r || t->requests[j].n_prompt + r->choices[0].n > LONGEST_PROMPT) return;
+    const int64_t before = t->requests[j].n_prompt, n = r->choices[0].n;
+    memmove(prompt, t->prompts[j], (size_t)before * sizeof *prompt);
+    memcpy(prompt + before, r->choices[0].tokens, (size_t)n * sizeof *prompt);
+    q->n_prompt = before + n - (n > 0 ? draw(t, 2) : 0);
+    for (int64_t more = draw(t, 3) ? 0 : draw(t, 9); more > 0 && q->n_prompt < LONGEST_PROMPT; more--)
+        prompt[q->n_prompt++] = (int32_t)draw(t, t->r.info.n_vocab);
 }
 
 static void submit_next(trace *t)
 {
     const int i = t->n_submitted++;
+    if (i > 0 && draw(t, 3) == 0) continue_an_answer(t, &t->requests[i], t->prompts[i]);
     mqa_request q = t->requests[i];
     if (draw(t, 12) == 0) q.wait_seconds = 0.05;
     if (draw(t, 12) == 0) q.total_seconds = 0.2;
@@ -210,7 +232,6 @@ static void one_trace(const synthetic *m, uint32_t seed, mqa_engine_stats *sum, 
     trace *t = calloc(1, sizeof *t);
     t->random = seed * 2654435761u;
     open_engine(t, m);
-    make_requests(t);
     run_trace(t);
     compare_answers(t, compared);
     const mqa_engine_stats s = stats_of(t->engine);
