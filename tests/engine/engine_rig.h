@@ -145,6 +145,8 @@ static inline void assert_budgets_kept(mqa_engine *engine, mqa_admission admissi
     const mqa_engine_stats s = stats_of(engine);
     assert_true(s.bytes_in_use <= s.budget_bytes);
     assert_true(s.bytes_kept <= s.bytes_in_use);
+    /* What running choices hold they have claimed. */
+    assert_true(s.bytes_in_use - s.bytes_kept <= s.bytes_reserved);
     if (admission == MQA_ADMISSION_RESERVE) {
         assert_int_equal(s.rescued, 0);
         assert_true(s.bytes_reserved <= s.budget_bytes);
@@ -155,6 +157,7 @@ static inline void assert_budgets_kept(mqa_engine *engine, mqa_admission admissi
         assert_true(t.budget_bytes == 0 || t.bytes_in_use <= t.budget_bytes);
         if (admission == MQA_ADMISSION_RESERVE && t.budget_bytes)
             assert_true(t.bytes_reserved <= t.budget_bytes);
+        if (s.pinned == 0) assert_true(t.bytes_in_use - t.bytes_kept <= t.bytes_reserved);
         sum += t.bytes_in_use;
     }
     if (s.pinned == 0) assert_int_equal(sum, s.bytes_in_use); /* somebody pays for every page */

@@ -147,6 +147,7 @@ static void continue_an_answer(trace *t, mqa_request *q, int32_t *prompt)
     memmove(prompt, t->prompts[j], (size_t)before * sizeof *prompt);
     memcpy(prompt + before, r->choices[0].tokens, (size_t)n * sizeof *prompt);
     q->n_prompt = before + n - (n > 0 ? draw(t, 2) : 0);
+    q->tenant = t->requests[j].tenant;
     for (int64_t more = draw(t, 3) ? 0 : draw(t, 9); more > 0 && q->n_prompt < LONGEST_PROMPT; more--)
         prompt[q->n_prompt++] = (int32_t)draw(t, t->r.info.n_vocab);
 }
