@@ -220,16 +220,14 @@ static void send_rest(mqa_service *s, mqa_job *job)
 
 /* ---- its end ---- */
 
-static const char *outcome(const mqa_job *job)
-{
-    if (atomic_load(&job->left)) return "cancelled";
-    return job->error.status ? "failed" : "answered";
-}
+typedef enum outcome { ANSWERED, CANCELLED, FAILED } outcome;
+static const char *const outcome_names[] = {"answered", "cancelled", "failed"};
+static const mqa_count outcome_counts[] = {MQA_COUNT_ANSWERED, MQA_COUNT_CANCELLED, MQA_COUNT_FAILED};
 
-static void log_job(mqa_service *s, const mqa_job *job, double now)
+static void log_job(mqa_service *s, const mqa_job *job, outcome how, double now)
 {
     mqa_service_log(s, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:s*}", "event", "request",
-                                 "id", job->id, "tenant", job->tenant, "outcome", outcome(job),
+                                 "id", job->id, "tenant", job->tenant, "outcome", outcome_names[how],
                                  "prompt_tokens", (json_int_t)job->usage.prompt_tokens, "cached_tokens",
                                  (json_int_t)job->usage.cached_tokens, "completion_tokens",
                                  (json_int_t)job->usage.completion_tokens, "first_token_ms",
@@ -242,13 +240,13 @@ static void log_job(mqa_service *s, const mqa_job *job, double now)
 static void end_job(mqa_service *s, mqa_job *job)
 {
     const double now = mqa_now();
-    const bool gone = atomic_load(&job->left);
+    outcome how = atomic_load(&job->left) ? CANCELLED : job->error.status ? FAILED : ANSWERED;
     mqa_error err;
     const mqa_usage_record usage = {.request_id = job->id,
                                     .tenant = job->tenant,
                                     .model = s->model_name,
                                     .endpoint = job->ask.chat ? "chat" : "completions",
-                                    .finish = outcome(job),
+                                    .finish = outcome_names[how],
                                     .created_ms = job->created_ms,
                                     .prompt_tokens = job->usage.prompt_tokens,
                                     .cached_tokens = job->usage.cached_tokens,
