@@ -163,7 +163,7 @@ static mqa_status start_daemon(mqa_http *http, mqa_error *err)
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_NOTIFY_COMPLETED,
         mqa_exchange_completed, http, MHD_OPTION_CONNECTION_MEMORY_LIMIT, o->max_header_bytes,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)STALLED_SECONDS, MHD_OPTION_LISTENING_ADDRESS_REUSE, 0u, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        (unsigned)STALLED_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, (unsigned)threads, MHD_OPTION_END);
     if (!http->daemon)
         return mqa_fail(err, MQA_ERR_IO, "can't listen on %s port %d: %s", o->host, o->port,

@@ -108,7 +108,7 @@ static void take_end(mqa_service *s, mqa_job *job, const mqa_event *event)
     if (event->usage.first_token_seconds > 0)
         mqa_metrics_time(s->metrics, MQA_TIMING_QUEUED, event->usage.wait_seconds);
     if (event->finish == MQA_FINISH_DEADLINE && job->error.status == 0) {
-        mqa_metrics_add(s->metrics, MQA_COUNT_REFUSED_BUDGET, 1);
+        job->expired = true;
         mqa_api_refuse(&job->error, 503, "server_error", "no_memory_in_time",
                        "no KV memory became free within %g s", s->options.queue_seconds);
         job->error.retry_after = 5;
@@ -220,9 +220,10 @@ static void send_rest(mqa_service *s, mqa_job *job)
 
 /* ---- its end ---- */
 
-typedef enum outcome { ANSWERED, CANCELLED, FAILED } outcome;
-static const char *const outcome_names[] = {"answered", "cancelled", "failed"};
-static const mqa_count outcome_counts[] = {MQA_COUNT_ANSWERED, MQA_COUNT_CANCELLED, MQA_COUNT_FAILED};
+typedef enum outcome { ANSWERED, CANCELLED, REFUSED, FAILED } outcome;
+static const char *const outcome_names[] = {"answered", "cancelled", "refused", "failed"};
+static const mqa_count outcome_counts[] = {MQA_COUNT_ANSWERED, MQA_COUNT_CANCELLED, MQA_COUNT_REFUSED_BUDGET,
+                                           MQA_COUNT_FAILED};
 
 static void log_job(mqa_service *s, const mqa_job *job, outcome how, double now)
 {
@@ -240,7 +241,10 @@ static void log_job(mqa_service *s, const mqa_job *job, outcome how, double now)
 static void end_job(mqa_service *s, mqa_job *job)
 {
     const double now = mqa_now();
-    outcome how = atomic_load(&job->left) ? CANCELLED : job->error.status ? FAILED : ANSWERED;
+    outcome how = atomic_load(&job->left) ? CANCELLED
+                  : job->expired          ? REFUSED
+                  : job->error.status     ? FAILED
+                                          : ANSWERED;
     mqa_error err;
     const mqa_usage_record usage = {.request_id = job->id,
                                     .tenant = job->tenant,
@@ -255,22 +259,21 @@ static void end_job(mqa_service *s, mqa_job *job)
                                         job->first_token > 0 ? 1e3 * (job->first_token - job->arrived) : 0,
                                     .total_ms = 1e3 * (now - job->arrived)};
     const mqa_status status = mqa_store_journal(s->store, &usage, &err);
-    if (status != MQA_OK) fail(s, job, status, &err);
+    if (status != MQA_OK) {
+        fail(s, job, status, &err);
+        how = FAILED;
+    }
     if (job->error.status)
         send_error(s, job);
     else
         send_rest(s, job);
     mqa_tenants_spend(s->tenants, job->tenant, job->usage.completion_tokens, now);
-    mqa_metrics_add(s->metrics,
-                    gone                ? MQA_COUNT_CANCELLED
-                    : job->error.status ? MQA_COUNT_FAILED
-                                        : MQA_COUNT_ANSWERED,
-                    1);
+    mqa_metrics_add(s->metrics, outcome_counts[how], 1);
     mqa_metrics_add(s->metrics, MQA_COUNT_PROMPT_TOKENS, job->usage.prompt_tokens);
     mqa_metrics_add(s->metrics, MQA_COUNT_CACHED_TOKENS, job->usage.cached_tokens);
     mqa_metrics_add(s->metrics, MQA_COUNT_GENERATED_TOKENS, job->usage.completion_tokens);
     mqa_metrics_time(s->metrics, MQA_TIMING_WHOLE, now - job->arrived);
-    log_job(s, job, now);
+    log_job(s, job, how, now);
 }
 
 bool mqa_job_advance(mqa_service *s, mqa_job *job)

@@ -28,6 +28,7 @@ typedef struct mqa_job {
     double *last_token;          /* of each choice */
     bool streaming;              /* the answer has begun */
     bool cancelled;              /* the engine was told */
+    bool expired;                /* it waited for memory in vain */
     mqa_api_error error;         /* status 0: none */
     atomic_bool left;            /* the client has gone */
     atomic_int n_holders;        /* the exchange, until it ends, and the worker */
