@@ -9,6 +9,7 @@
 #include "args.h"
 #include "base/status.h"
 #include "mqa/engine.h"
+#include "server/constrain.h"
 #include "server/keys.h"
 #include "server/receipt.h"
 #include "server/request.h"
@@ -148,6 +149,20 @@ static mqa_status take_events(verify_run *r, uint64_t id, bool *over, mqa_error 
     return MQA_OK;
 }
 
+static bool constrain(const verify_run *r, mqa_token_mask *out, mqa_api_error *e)
+{
+    const mqa_tokenizer *tokenizer = mqa_model_tokenizer(r->model);
+    mqa_token_index *index = NULL;
+    mqa_error err;
+    if (r->ask.format != MQA_ASK_TEXT) {
+        const mqa_status status = mqa_token_index_create(tokenizer, &index, &err);
+        if (status != MQA_OK) return mqa_api_failed(e, status, &err);
+    }
+    const bool ok = mqa_constrain(&r->ask, index, mqa_tokenizer_n_tokens(tokenizer), out, e);
+    mqa_token_index_destroy(&index);
+    return ok;
+}
+
 static int run(verify_run *r)
 {
     mqa_request request;
@@ -157,6 +172,10 @@ static int run(verify_run *r)
     mqa_api_error e;
     if (!mqa_request_of_ask(&r->ask, &r->prompt, r->ask.max_tokens, &request, &bias, &e))
         return cli_error(CLI_FAILED, "%s", e.message);
+    if (!constrain(r, &request.mask, &e)) {
+        free(bias);
+        return cli_error(CLI_FAILED, "%s", e.message);
+    }
     mqa_status status = mqa_engine_submit(r->engine, &request, &submission, &err);
     free(bias);
     bool over = false, busy;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "server/constrain.h"
 #include "server/endpoints.h"
 #include "server/inside.h"
 #include "server/request.h"
@@ -114,6 +115,10 @@ static bool submit_one(mqa_service *s, mqa_job *job, int i, mqa_api_error *e)
     if (!mqa_request_of_ask(&job->ask, &job->prompts[i], job->max_tokens, &r, &bias, e)) return false;
     r.tenant = job->tenant;
     r.wait_seconds = s->options.queue_seconds;
+    if (!mqa_constrain(&job->ask, s->token_index, s->info.n_vocab, &r.mask, e)) {
+        free(bias);
+        return false;
+    }
     const mqa_status status = mqa_engine_submit(s->engine, &r, &submission, &err);
     job->requests[i] = submission.id;
     free(bias);

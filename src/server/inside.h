@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "mqa/engine.h"
+#include "mqa/grammar.h"
 #include "server/http.h"
 #include "server/job.h"
 #include "server/metrics.h"
@@ -27,6 +28,7 @@ struct mqa_service {
     mqa_model *model;
     mqa_model_info info;
     const mqa_tokenizer *tokenizer;
+    mqa_token_index *token_index; /* for grammars */
     mqa_engine *engine;
     mqa_tenants *tenants;
     mqa_metrics *metrics;
