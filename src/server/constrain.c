@@ -17,7 +17,8 @@ static mqa_status fill(void *user, int choice, uint32_t *allowed, mqa_error *err
     constraint *c = user;
     const mqa_status status = mqa_matcher_fill_mask(c->matchers[choice], c->mask, err);
     for (size_t i = 0; i < c->n_half_words && status == MQA_OK; i++)
-        allowed[i] = (uint32_t)(c->mask[i / 2] >> (i % 2 * 32));
+        allowed[i] = i / 2 < c->n_words ? (uint32_t)(c->mask[i / 2] >> (i % 2 * 32))
+                                        : 0; /* the model's may be padded */
     return status;
 }
 
