@@ -28,6 +28,20 @@ static struct {
     __typeof__(g_error_free) *error_free;
 } rsvg;
 
+#ifdef __SANITIZE_ADDRESS__
+/* fontconfig keeps what it has read until the process ends. */
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_options(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libfontconfig";
+}
+const char *__lsan_default_options(void)
+{
+    return "print_suppressions=0";
+}
+#endif
+
 static bool find(void *library, const char *name, void *function)
 {
     void *symbol = dlsym(library, name);

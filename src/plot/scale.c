@@ -17,7 +17,7 @@ static bool binary(mqa_unit unit)
 
 bool mqa_scale_shows(const mqa_axis *axis, double v)
 {
-    return isfinite(v) && fabs(v) <= most_value && (!axis->log || v >= 1 / most_value);
+    return fabs(v) <= most_value && (!axis->log || v >= 1 / most_value);
 }
 
 double mqa_scale_at(const mqa_scale *s, double v)

@@ -297,7 +297,7 @@ static void new_files(void **state)
     mqa_new_file_abandon(&file);
     assert_int_equal(mqa_new_file_open(dir, &file, &err), MQA_ERR_IO);
     assert_int_equal(mqa_new_file_open("/dev/null", &file, &err), MQA_ERR_IO);
-    assert_string_equal(err.message, "/dev/null: not a regular file; give the path of one");
+    assert_string_equal(err.message, "/dev/null: not a regular file; give the path of one, or of none");
     assert_int_equal(entries(dir), 0);
 
     assert_int_equal(mqa_new_file_open(path, &file, &err), MQA_OK);
@@ -327,7 +327,11 @@ static void new_files(void **state)
     assert_int_equal(mqa_new_file_finish(&file, &err), MQA_OK);
     content_is(path, "two");
     assert_int_equal(entries(dir), 1);
-    unlink(path), rmdir(dir);
+
+    snprintf(deep, sizeof deep, "%s/link", dir); /* as /dev/stdout is one */
+    assert_int_equal(symlink(path, deep), 0);
+    assert_int_equal(mqa_new_file_open(deep, &file, &err), MQA_ERR_IO);
+    unlink(deep), unlink(path), rmdir(dir);
 }
 
 static void cursor(void **state)
