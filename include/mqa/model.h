@@ -146,7 +146,7 @@ MQA_API mqa_status mqa_session_eval_need(mqa_session *session, const mqa_eval_it
 MQA_API size_t mqa_session_kv_bytes(const mqa_session *session); /* pages in use, exactly */
 /* What the same pages would take with a K and a V for every query head. */
 MQA_API size_t mqa_session_kv_bytes_multi_head(const mqa_session *session);
-MQA_API const char *mqa_session_recipe(const mqa_session *session); /* "portable/1+int8/1", … */
+MQA_API const char *mqa_session_recipe(const mqa_session *session); /* "portable/2+int8/1", … */
 
 /* Sampling. Filters apply in this order: top_k, top_p, min_p, temperature; ties go to the lower id. */
 typedef struct mqa_sampling {

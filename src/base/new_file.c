@@ -21,8 +21,9 @@ mqa_status mqa_new_file_open(const char *path, mqa_new_file *out, mqa_error *err
 {
     *out = (mqa_new_file){0};
     struct stat st;
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) /* renaming would replace a device */
-        return mqa_fail(err, MQA_ERR_IO, "%s: not a regular file; give the path of one", path);
+    if (lstat(path, &st) == 0 &&
+        !S_ISREG(st.st_mode)) /* renaming would replace a device, or /dev/stdout, a link */
+        return mqa_fail(err, MQA_ERR_IO, "%s: not a regular file; give the path of one, or of none", path);
     const size_t size = strlen(path) + 32;
     mqa_new_file file = {.path = strdup(path), .temporary = malloc(size)};
     if (file.path == NULL || file.temporary == NULL) {

@@ -18,6 +18,7 @@ typedef enum cli_kind {
     CLI_TEXTS,   /* cli_texts: the option may come several times */
     CLI_INT,     /* int64_t, lo .. hi */
     CLI_REAL,    /* double, lo .. hi */
+    CLI_BYTES,   /* size_t, lo .. hi: "2GiB", "1500000" (base/bytes.h) */
     CLI_LIST,    /* cli_list, each lo .. hi */
     CLI_KV,      /* mqa_kv_type */
     CLI_KV_BOTH, /* mqa_kv_type[2] */
@@ -45,7 +46,7 @@ typedef struct cli_option {
     bool one_dash; /* "-ctk" is taken as "--ctk" */
 } cli_option;
 
-#define CLI_MAX_OPTIONS 32
+#define CLI_MAX_OPTIONS 64
 #define CLI_MAX_INT     9007199254740991.0 /* what JSON numbers hold exactly */
 
 /* Options of every command that has a context, and of those that have a cache. */

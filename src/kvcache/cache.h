@@ -23,7 +23,6 @@
 #include "kvcache/arena.h"
 #include "mqa/cache.h"
 
-#define MQA_MAX_HEAD_DIM 1024
 #define MQA_MAX_POSITION (INT64_MAX / 2)
 
 typedef struct mqa_cache_layout {

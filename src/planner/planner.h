@@ -362,7 +362,9 @@ typedef struct mqa_report {
     mqa_design designs[MQA_REPORT_DESIGNS]; /* the first is what was asked about */
     int n_designs;
     mqa_figures rows[MQA_REPORT_DESIGNS][MQA_DEMAND_CONTEXTS];
-    char left_out[256];                             /* variants that can't be, and why; or "" */
+    char beside[MQA_REPORT_DESIGNS]
+               [200];   /* each design beside the first, at the first context: a sentence; or "" */
+    char left_out[256]; /* variants that can't be, and why; or "" */
     mqa_tenant_figures tenants[MQA_DEMAND_TENANTS]; /* of the first design */
     bool tenants_fit;                       /* all of them together, beside the weights, in the memory */
     mqa_change changes[MQA_REPORT_CHANGES]; /* best first */
@@ -376,6 +378,14 @@ typedef struct mqa_report {
 mqa_status mqa_report_make(const mqa_design *design, const mqa_variant *variants, int n_variants,
                            const mqa_machine *machine, const mqa_demand *demand, mqa_report *out,
                            mqa_error *err);
+
+/* ---- numbers with units ---- */
+
+/* "2GiB", "80 GB", "512 MiB", "1048576": bytes. "42GB/s", "3.35 TB/s", "989 TFLOP/s", "42e9": anything a
+ * second. KiB … TiB are powers of 1,024; k, K, M, G, T powers of 1,000. The whole text, finite and above 0;
+ * else false. */
+bool mqa_parse_bytes(const char *text, size_t *out);
+bool mqa_parse_rate(const char *text, double *out);
 
 /* ---- scenarios ---- */
 
@@ -397,5 +407,7 @@ typedef struct mqa_scenario {
 /* text[size]: any bytes. path: for messages, and for where model_file is looked for. */
 mqa_status mqa_scenario_parse(const char *path, const char *text, size_t size, mqa_scenario *out,
                               mqa_error *err);
+/* Neither a GGUF nor JSON, by the first bytes: then it is read as a scenario. */
+bool mqa_is_scenario(const char *text, size_t size);
 
 #endif

@@ -33,7 +33,7 @@ double mqa_canvas_y(const mqa_canvas *canvas, double v);
 void mqa_canvas_text(const mqa_canvas *canvas, double x, double y, const char *anchor, const char *classes,
                      const char *text, size_t n, bool cut);
 /* The marker of a style, at (x, y). */
-void mqa_canvas_marker(const mqa_canvas *canvas, int style, double x, double y);
+void mqa_canvas_marker(const mqa_canvas *canvas, int style, bool hollow, double x, double y);
 /* The value of x as a reader names it: a category or a number. */
 void mqa_canvas_x_text(const mqa_chart *chart, double x, char *out, size_t size);
 

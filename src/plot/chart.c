@@ -54,10 +54,10 @@ void mqa_canvas_text(const mqa_canvas *c, double x, double y, const char *anchor
     fputs(cut ? "…</text>\n" : "</text>\n", c->out);
 }
 
-void mqa_canvas_marker(const mqa_canvas *c, int style, double x, double y)
+void mqa_canvas_marker(const mqa_canvas *c, int style, bool hollow, double x, double y)
 {
-    fprintf(c->out, "<path class=\"marker\" transform=\"translate(%.1f %.1f)\" d=\"%s\"/>", x, y,
-            mqa_theme_look(style).marker);
+    fprintf(c->out, "<path class=\"marker%s\" transform=\"translate(%.1f %.1f)\" d=\"%s\"/>",
+            hollow ? " hollow" : "", x, y, mqa_theme_look(style).marker);
 }
 
 void mqa_canvas_x_text(const mqa_chart *chart, double x, char *out, size_t size)
@@ -156,21 +156,22 @@ static double paragraph(const mqa_canvas *c, double top, const char *text, doubl
 static void legend_sample(const mqa_canvas *c, const mqa_series *s, int style, double x, double y)
 {
     fprintf(c->out, "<g class=\"s%d\">", style);
-    const mqa_series_look look = mqa_theme_look(style);
+    const char *dashes = s->kind == MQA_SERIES_LINE ? mqa_theme_look(style).dashes : "";
     if (s->kind == MQA_SERIES_BARS)
-        fprintf(c->out, "<rect class=\"bar\" x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\"/>", x + 10,
+        fprintf(c->out, "<rect class=\"bar\" x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\"/>", x + 2,
                 y - 6);
     if (s->kind == MQA_SERIES_LINE || s->kind == MQA_SERIES_CURVE)
         fprintf(c->out, "<path class=\"line\" stroke-dasharray=\"%s\" d=\"M%.1f %.1fh32\"/>",
-                look.dashes[0] ? look.dashes : "none", x, y);
-    if (s->kind == MQA_SERIES_LINE || s->kind == MQA_SERIES_POINTS) mqa_canvas_marker(c, style, x + 16, y);
+                dashes[0] ? dashes : "none", x, y);
+    if (s->kind == MQA_SERIES_LINE || s->kind == MQA_SERIES_POINTS)
+        mqa_canvas_marker(c, style, s->hollow, s->kind == MQA_SERIES_LINE ? x + 16 : x + 8, y);
     fputs("</g>", c->out);
 }
 
 static double legend(const mqa_canvas *c, double top)
 {
     const mqa_chart *chart = c->chart;
-    const double row = 20, sample = 38, gap = 18;
+    const double row = 20, gap = 18;
     size_t named = 0;
     for (size_t i = 0; i < chart->n_series; i++) named += chart->series[i].name != NULL;
     if (named < 2) return top;
@@ -178,6 +179,8 @@ static double legend(const mqa_canvas *c, double top)
     for (size_t i = 0; i < chart->n_series; i++) {
         const mqa_series *s = &chart->series[i];
         if (!s->name) continue;
+        const bool lines = s->kind == MQA_SERIES_LINE || s->kind == MQA_SERIES_CURVE;
+        const double sample = lines ? 38 : 20;
         const size_t length = strlen(s->name),
                      n = mqa_text_fit(s->name, length, font, false, c->width - 2 * edge - sample - font);
         const double width = sample + mqa_text_width(s->name, n, font, false) + (n < length ? font : 0);
@@ -258,7 +261,8 @@ static void lay_out(mqa_canvas *c, double top)
     find_ranges(c, &rx, &ry);
     const double above = chart->y.label ? font * 1.4 + 6 : 0;
     const double below = (chart->categories ? 38 : 24) + (chart->x.label ? 20 : 0) + edge / 2;
-    c->plot = (mqa_box){edge, top + 8 + above, c->width - edge - 14, c->height - below};
+    c->plot = (mqa_box){edge, top + 8 + above, c->width - edge - (chart->x.unit == MQA_UNIT_BYTES ? 20 : 14),
+                        c->height - below};
     if (c->plot.bottom < c->plot.top + 40)
         c->plot.bottom = c->plot.top + 40; /* too long a legend grows out of the picture */
     const double spacing = chart->y.log ? 32 : 40;

@@ -45,7 +45,7 @@ typedef struct mqa_axis {
 
 typedef enum mqa_series_kind {
     MQA_SERIES_LINE,   /* a line with markers, in the order given; broken where a value isn't finite */
-    MQA_SERIES_CURVE,  /* a line without markers */
+    MQA_SERIES_CURVE,  /* a whole line without markers: a limit, a law */
     MQA_SERIES_POINTS, /* markers alone */
     MQA_SERIES_BARS    /* upright; several series of bars stand side by side */
 } mqa_series_kind;
@@ -58,8 +58,9 @@ typedef struct mqa_series {
     const char *const *labels; /* [n] written beside the points, any may be NULL; NULL: none */
     size_t n;
     mqa_series_kind kind;
-    int style; /* 1 .. MQA_CHART_STYLES: colour, dashes and marker, the same in every chart; 0: by its place
-                  in series */
+    bool hollow; /* markers with the background in them */
+    int style;   /* 1 .. MQA_CHART_STYLES: colour, dashes and marker, the same in every chart; 0: by its place
+                    in series */
 } mqa_series;
 
 /* A straight line across the chart with words at it: a limit. */

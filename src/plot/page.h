@@ -46,7 +46,7 @@ void mqa_page_lines(mqa_page *page, const char *text);
 
 typedef struct mqa_page_table {
     const char *caption;        /* NULL: none */
-    const char *const *columns; /* [n_columns] headings; the first column names its row */
+    const char *const *columns; /* [n_columns] headings, NULL: none; the first column names its row */
     const char *const *cells;   /* [n_rows][n_columns]; NULL: an empty cell */
     size_t n_columns, n_rows;
     const bool *text_columns; /* [n_columns] true: words, to the left; NULL: all but the first hold numbers,

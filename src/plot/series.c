@@ -21,9 +21,9 @@ static bool inside(const mqa_canvas *c, double x, double y)
 /* One path of all points in order, broken where one can't be shown. */
 static void line(mqa_canvas *c, const mqa_series *s, int style)
 {
-    const mqa_series_look look = mqa_theme_look(style);
+    const char *dashes = s->kind == MQA_SERIES_LINE ? mqa_theme_look(style).dashes : "";
     fprintf(c->out, "<path class=\"line s%d\"", style);
-    if (look.dashes[0]) fprintf(c->out, " stroke-dasharray=\"%s\"", look.dashes);
+    if (dashes[0]) fprintf(c->out, " stroke-dasharray=\"%s\"", dashes);
     fputs(" d=\"", c->out);
     bool connected = false;
     double last_x = 0, last_y = 0;
@@ -68,7 +68,7 @@ static void markers(mqa_canvas *c, const mqa_series *s, int style)
         if (!inside(c, px, py)) continue;
         fprintf(c->out, "<g class=\"s%d\">", style);
         tooltip(c, s, i, x, y);
-        mqa_canvas_marker(c, style, px, py);
+        mqa_canvas_marker(c, style, s->hollow, px, py);
         fputs("</g>\n", c->out);
         mqa_places_take(&c->places, (mqa_box){px - 6, py - 6, px + 6, py + 6});
     }

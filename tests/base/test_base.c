@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -182,6 +183,41 @@ static void memory(void **state)
     assert_int_equal(mqa_round_up(65, 64), 128);
 }
 
+static void sizes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t bytes;
+    } good[] = {
+        {"0", 0},
+        {"1500000", 1500000},
+        {"7B", 7},
+        {"64K", 65536},
+        {"64 kib", 65536},
+        {"64KB", 64000},
+        {"2GiB", (size_t)2 << 30},
+        {"1.5G", (size_t)3 << 29},
+        {".5M", 1 << 19},
+        {"0.0000001K", 0},
+        {"3MB", 3000000},
+        {"1T", (size_t)1 << 40},
+        {"18446744073709551615", SIZE_MAX},
+        {"16383.99P", 0xfffff5c28f5c28f5},
+    };
+    static const char *const bad[] = {
+        "",     " ",     "GiB",   "-1",  "+1",    "1e9",    "0x10",
+        "1..2", "1.2.3", "2GiBs", "2iB", "2 G B", "16384P", "18446744073709551616",
+        "nan",  "1E"};
+    size_t bytes;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        if (!mqa_bytes_parse(good[i].text, &bytes)) fail_msg("refused: %s", good[i].text);
+        assert_int_equal(bytes, good[i].bytes);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (mqa_bytes_parse(bad[i], &bytes)) fail_msg("taken: %s", bad[i]);
+}
+
 static void write_file(const char *path, const void *data, size_t size)
 {
     FILE *f = fopen(path, "wb");
@@ -261,7 +297,7 @@ static void new_files(void **state)
     mqa_new_file_abandon(&file);
     assert_int_equal(mqa_new_file_open(dir, &file, &err), MQA_ERR_IO);
     assert_int_equal(mqa_new_file_open("/dev/null", &file, &err), MQA_ERR_IO);
-    assert_string_equal(err.message, "/dev/null: not a regular file; give the path of one");
+    assert_string_equal(err.message, "/dev/null: not a regular file; give the path of one, or of none");
     assert_int_equal(entries(dir), 0);
 
     assert_int_equal(mqa_new_file_open(path, &file, &err), MQA_OK);
@@ -291,7 +327,11 @@ static void new_files(void **state)
     assert_int_equal(mqa_new_file_finish(&file, &err), MQA_OK);
     content_is(path, "two");
     assert_int_equal(entries(dir), 1);
-    unlink(path), rmdir(dir);
+
+    snprintf(deep, sizeof deep, "%s/link", dir); /* as /dev/stdout is one */
+    assert_int_equal(symlink(path, deep), 0);
+    assert_int_equal(mqa_new_file_open(deep, &file, &err), MQA_ERR_IO);
+    unlink(deep), unlink(path), rmdir(dir);
 }
 
 static void cursor(void **state)
@@ -338,9 +378,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(status_names), cmocka_unit_test(fail_makes_one_line),
         cmocka_unit_test(structs_grow), cmocka_unit_test(version),
-        cmocka_unit_test(memory),       cmocka_unit_test(files),
-        cmocka_unit_test(new_files),    cmocka_unit_test(cursor),
-        cmocka_unit_test(logging),
+        cmocka_unit_test(sizes),        cmocka_unit_test(memory),
+        cmocka_unit_test(files),        cmocka_unit_test(new_files),
+        cmocka_unit_test(cursor),       cmocka_unit_test(logging),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
