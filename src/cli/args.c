@@ -108,6 +108,13 @@ static int take_value(const cli_option *option, const char *text)
     case CLI_TEXT:
         *(const char **)option->out = text;
         return CLI_GO_ON;
+    case CLI_TEXTS: {
+        cli_texts *texts = option->out;
+        if (texts->n == sizeof texts->at / sizeof texts->at[0])
+            return cli_error(CLI_USAGE, "more than %d times --%s", texts->n, option->name);
+        texts->at[texts->n++] = text;
+        return CLI_GO_ON;
+    }
     case CLI_INT:
         if (!cli_parse_int(text, &n) || !in_range(option, n)) return bad_value(option, text);
         *(int64_t *)option->out = n;

@@ -26,6 +26,7 @@ int cli_detokenize(int argc, char **argv);
 int cli_info(int argc, char **argv);
 int cli_perplexity(int argc, char **argv);
 int cli_plan(int argc, char **argv);
+int cli_inspect(int argc, char **argv);
 int cli_bench(int argc, char **argv);
 int cli_bench_model(int argc, char **argv);
 int cli_bench_attention(int argc, char **argv);

@@ -20,6 +20,7 @@ static const struct {
     {"info", "what a model file holds; without a file, what this CPU does best", cli_info},
     {"perplexity", "how well a model predicts a text", cli_perplexity},
     {"plan", "what an attention design costs on a machine: memory, time, users", cli_plan},
+    {"inspect", "which head attends where in a text", cli_inspect},
     {"bench", "speed: bench model, bench attention, bench roofline", cli_bench},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
