@@ -44,8 +44,8 @@ static mqa_status settle_options(const mqa_model *model, const mqa_session_optio
 /* Page ids for the worst case: every sequence at its longest. */
 static int64_t max_pages(const mqa_session *s, const mqa_session_kind *kind, const mqa_cache_layout *layout)
 {
-    int64_t pages = mqa_most_pages(layout, kind->config.window, s->options.context, s->options.chunk) *
-                    s->n_numbers;
+    int64_t pages =
+        mqa_most_pages(layout, kind->config.window, s->options.context, s->options.chunk) * s->n_numbers;
     const size_t budget = s->options.kv_budget_bytes;
     if (budget > 0 && (size_t)pages > budget / kind->page_bytes) pages = (int64_t)(budget / kind->page_bytes);
     return pages > 0 ? pages : 1;

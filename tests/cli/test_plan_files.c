@@ -44,11 +44,20 @@ static int make_folder(void **state)
     return mkdtemp(folder) == NULL;
 }
 
-/* Fails where something is left beside what tests have removed. */
 static int remove_folder(void **state)
 {
     (void)state;
     return rmdir(folder);
+}
+
+/* Nothing but what tests made themselves: no temporary file, none half written. */
+static void only_entries(int n)
+{
+    DIR *d = opendir(folder);
+    assert_non_null(d);
+    while (readdir(d)) n--;
+    closedir(d);
+    assert_int_equal(n, -2); /* . and .. */
 }
 
 static void run_well(const char *const *args)
@@ -120,6 +129,7 @@ static void page_of_tenants(void **state)
     document d = read_document(path);
     count_is(&d, "//h:h2[.='Tenants']", 1);
     count_is(&d, "//h:tr[h:th='Ash & Partners'][h:td='24.00 GiB']", 1);
+    count_is(&d, "//h:table[contains(.//h:th, 'tenant')]//h:tr[@class='marked']", 1);
     count_is(&d, "//h:tr[@class='marked'][h:th='Dogwood']", 1);
     count_is(&d, "//h:figure", 5);
     count_is(
@@ -219,10 +229,12 @@ static void failures(void **state)
 {
     (void)state;
     const char *good = in_folder("good.html"), *nowhere = in_folder("no/page.html");
-    static const struct {
+    const char *link = in_folder("link"); /* as /dev/stdout is one */
+    assert_int_equal(symlink("nothing", link), 0);
+    const struct {
         const char *option, *path;
-    } files[] = {{"--html", NULL},        {"--svg", NULL},          {"--png", NULL},
-                 {"--html", "/dev/null"}, {"--svg", "/dev/stdout"}, {"--png", folder}};
+    } files[] = {{"--html", NULL},        {"--svg", NULL}, {"--png", NULL},
+                 {"--html", "/dev/null"}, {"--svg", link}, {"--png", folder}};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         const char *const *args = ARGS(SHAPE_ARGS, files[i].option, files[i].path ? files[i].path : nowhere);
         drive_result r = drive(args, NULL);
@@ -247,6 +259,8 @@ static void failures(void **state)
     assert_true(drive_failed_well(no_tenants, &nobody));
     assert_int_equal(nobody.code, 1);
     drive_free(&nobody);
+    only_entries(1);
+    unlink(link);
     /* What was there stays where the plan fails. */
     FILE *f = fopen(good, "w");
     assert_non_null(f);
