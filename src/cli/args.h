@@ -18,6 +18,7 @@ typedef enum cli_kind {
     CLI_TEXTS,   /* cli_texts: the option may come several times */
     CLI_INT,     /* int64_t, lo .. hi */
     CLI_REAL,    /* double, lo .. hi */
+    CLI_BYTES,   /* size_t, lo .. hi: "2GiB", "1500000" (base/bytes.h) */
     CLI_LIST,    /* cli_list, each lo .. hi */
     CLI_KV,      /* mqa_kv_type */
     CLI_KV_BOTH, /* mqa_kv_type[2] */

@@ -46,6 +46,16 @@ static int check_options(const inspect_job *job)
     return CLI_DONE;
 }
 
+/* Layers and heads asked for must be there. */
+static int check_named(const cli_list *list, int n, const char *what)
+{
+    for (int i = 0; i < list->n; i++)
+        if (list->at[i] >= n)
+            return cli_error(CLI_FAILED, "there is no %s %" PRId64 ": they go from 0 to %d", what,
+                             list->at[i], n - 1);
+    return CLI_DONE;
+}
+
 static int check_length(const inspect_job *job)
 {
     const int64_t n = (int64_t)job->tokens.n, most = job->context ? job->context : job->info.context_length;
@@ -106,8 +116,13 @@ static int work(inspect_job *job)
     cli_catch_interrupt();
     code = inspect_read(job);
     if (code == CLI_DONE) code = check_length(job);
+    if (code == CLI_DONE) code = check_named(&job->layers, job->info.n_layers, "layer");
+    if (code == CLI_DONE) code = check_named(&job->heads, job->info.n_heads, "head");
     if (code == CLI_DONE) code = look(job);
     if (code == CLI_DONE && job->csv) code = inspect_write_csv(job);
+    if (code == CLI_DONE && job->html) code = inspect_write_page(job);
+    if (code == CLI_DONE && job->png) code = inspect_write_sheet(job);
+    if (code == CLI_DONE && job->maps) code = inspect_write_maps(job);
     if (code != CLI_DONE) return code;
     if (job->common.json)
         inspect_print_json(job);
@@ -139,6 +154,13 @@ int cli_inspect(int argc, char **argv)
          MQA_MAP_LEAST_BINS, MQA_MAP_MOST_BINS, false},
         {0, "fold", CLI_TEXT, &job.fold, "mean|max",
          "what a bin shows: its share of attention (default), or its largest probability", 0, 0, false},
+        {0, "layers", CLI_LIST, &job.layers, "N,…", "layers whose maps are written (default: all)", 0, 65535,
+         false},
+        {0, "heads", CLI_LIST, &job.heads, "N,…", "heads whose maps are written (default: all)", 0, 65535,
+         false},
+        {0, "html", CLI_TEXT, &job.html, "FILE", "write a page to look into the maps with", 0, 0, false},
+        {0, "png", CLI_TEXT, &job.png, "FILE", "write the maps on one sheet, a PNG", 0, 0, false},
+        {0, "maps", CLI_TEXT, &job.maps, "FOLDER", "write each map, a PNG, into this folder", 0, 0, false},
         {0, "csv", CLI_TEXT, &job.csv, "FILE", "write the figures, a head a line", 0, 0, false},
         {0, "npy", CLI_TEXT, &job.npy, "FILE",
          "write all probabilities, float32 [layers][heads][tokens][tokens], for NumPy", 0, 0, false},

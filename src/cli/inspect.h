@@ -19,7 +19,7 @@ typedef struct inspect_job {
     cli_texts files;
     cli_list windows, layers, heads;
     int64_t most_tokens, context, sinks, bins;
-    const char *csv, *npy, *png, *html; /* where to write, or NULL */
+    const char *csv, *npy, *png, *maps, *html; /* where to write, or NULL; maps: a folder */
 
     mqa_context *ctx;
     mqa_model *model;
@@ -44,6 +44,10 @@ void inspect_print_table(const inspect_job *job);
 void inspect_print_json(const inspect_job *job);
 /* Figures of each head, a line each. Exit code 0 or 1. */
 int inspect_write_csv(const inspect_job *job);
+/* Maps: in a file each, on one sheet, in a page to look into. Exit code 0 or 1. */
+int inspect_write_maps(const inspect_job *job);
+int inspect_write_sheet(const inspect_job *job);
+int inspect_write_page(const inspect_job *job);
 
 /* All probabilities as an array of float32 [layers][heads][tokens][tokens], in NumPy's file format, written
  * as they come. open and close give an exit code. */

@@ -6,7 +6,6 @@
 #include "inspect.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +13,13 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/new_file.h"
 
 enum { HEADER = 128 };
 
 struct inspect_npy {
     const char *path;
-    int file;
+    mqa_new_file file;
     size_t n_heads, n_tokens;
     atomic_int error; /* errno of the first write that failed */
 };
@@ -28,7 +28,7 @@ static void put(inspect_npy *npy, const void *data, size_t n, size_t at)
 {
     const char *from = data;
     while (n > 0) {
-        const ssize_t done = pwrite(npy->file, from, n, (off_t)at);
+        const ssize_t done = pwrite(fileno(npy->file.stream), from, n, (off_t)at);
         if (done < 0 && errno == EINTR) continue;
         if (done <= 0) {
             int none = 0;
@@ -48,8 +48,9 @@ static int start(inspect_npy *npy, int n_layers)
         bytes > (size_t)1 << 44)
         return cli_error(CLI_FAILED, "%s: all probabilities of %zu tokens are too many: take fewer by -n",
                          npy->path, n);
-    npy->file = open(npy->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (npy->file < 0) return cli_error(CLI_FAILED, "%s: %s", npy->path, strerror(errno));
+    mqa_error err;
+    const mqa_status status = mqa_new_file_open(npy->path, &npy->file, &err);
+    if (status != MQA_OK) return cli_error_status(status, &err);
     char header[HEADER + 1] = "\x93NUMPY\x01\x00";
     header[8] = HEADER - 10; /* length of the rest, little endian */
     snprintf(header + 10, sizeof header - 10,
@@ -59,7 +60,8 @@ static int start(inspect_npy *npy, int n_layers)
     memset(header + used, ' ', HEADER - used - 1);
     header[HEADER - 1] = '\n';
     put(npy, header, HEADER, 0);
-    if (ftruncate(npy->file, (off_t)(HEADER + bytes)) != 0 && !npy->error) atomic_store(&npy->error, errno);
+    if (ftruncate(fileno(npy->file.stream), (off_t)(HEADER + bytes)) != 0 && !npy->error)
+        atomic_store(&npy->error, errno);
     return CLI_DONE;
 }
 
@@ -67,8 +69,7 @@ int inspect_npy_open(const inspect_job *job, inspect_npy **out)
 {
     inspect_npy *npy = calloc(1, sizeof *npy);
     if (!npy) return cli_error(CLI_FAILED, "%s: no memory", job->npy);
-    *npy = (inspect_npy){
-        .path = job->npy, .file = -1, .n_heads = (size_t)job->info.n_heads, .n_tokens = job->tokens.n};
+    *npy = (inspect_npy){.path = job->npy, .n_heads = (size_t)job->info.n_heads, .n_tokens = job->tokens.n};
     const int code = start(npy, job->info.n_layers);
     if (code == CLI_DONE)
         *out = npy;
@@ -86,12 +87,15 @@ void inspect_npy_row(void *arg, int layer, int head, int64_t query, int64_t firs
 
 int inspect_npy_close(inspect_npy **npy, bool keep)
 {
-    inspect_npy *it = *npy;
+    inspect_npy it = **npy;
+    free(*npy);
     *npy = NULL;
-    if (close(it->file) != 0 && !it->error) atomic_store(&it->error, errno);
-    const int error = atomic_load(&it->error);
-    const char *path = it->path;
-    free(it);
-    if (error || !keep) unlink(path);
-    return error && keep ? cli_error(CLI_FAILED, "%s: %s", path, strerror(error)) : CLI_DONE;
+    mqa_error err;
+    mqa_status status = MQA_OK;
+    if (it.error)
+        status = mqa_fail(&err, MQA_ERR_IO, "%s: %s", it.path, strerror(it.error));
+    else if (keep)
+        status = mqa_new_file_finish(&it.file, &err);
+    mqa_new_file_abandon(&it.file);
+    return status == MQA_OK || !keep ? CLI_DONE : cli_error_status(status, &err);
 }

@@ -4,10 +4,9 @@
  */
 #include "inspect.h"
 
-#include <errno.h>
+#include "base/new_file.h"
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 double inspect_mean_of_others(const mqa_inspection *in, const double *matrices, int layer, int head)
 {
@@ -202,21 +201,23 @@ static void csv_line(FILE *file, const inspect_job *job, int layer, int head)
             inspect_mean_of_others(in, in->divergence, layer, head));
 }
 
+static void csv_header(FILE *file, const mqa_inspect_options *o)
+{
+    fputs("layer,head,window,entropy_bits,self,previous,span50,span90,sinks", file);
+    for (int i = 0; i < o->n_windows; i++) fprintf(file, ",lost_%" PRId64, o->windows[i]);
+    for (int i = 0; i < o->n_windows; i++) fprintf(file, ",lost_sinks_kept_%" PRId64, o->windows[i]);
+    fputs(",overlap_others,divergence_others_bits\n", file);
+}
+
 int inspect_write_csv(const inspect_job *job)
 {
-    const mqa_inspection *in = job->in;
-    FILE *file = fopen(job->csv, "we");
-    if (!file) return cli_error(CLI_FAILED, "%s: %s", job->csv, strerror(errno));
-    fputs("layer,head,window,entropy_bits,self,previous,span50,span90,sinks", file);
-    for (int i = 0; i < in->options.n_windows; i++) fprintf(file, ",lost_%" PRId64, in->options.windows[i]);
-    for (int i = 0; i < in->options.n_windows; i++)
-        fprintf(file, ",lost_sinks_kept_%" PRId64, in->options.windows[i]);
-    fputs(",overlap_others,divergence_others_bits\n", file);
-    for (int layer = 0; layer < in->n_layers; layer++)
-        for (int head = 0; head < in->n_heads; head++) csv_line(file, job, layer, head);
-    errno = 0;
-    const bool failed = ferror(file);
-    if (fclose(file) != 0 || failed)
-        return cli_error(CLI_FAILED, "%s: %s", job->csv, strerror(errno ? errno : EIO));
-    return CLI_DONE;
+    mqa_error err;
+    mqa_new_file file;
+    mqa_status status = mqa_new_file_open(job->csv, &file, &err);
+    if (status != MQA_OK) return cli_error_status(status, &err);
+    csv_header(file.stream, &job->in->options);
+    for (int layer = 0; layer < job->in->n_layers; layer++)
+        for (int head = 0; head < job->in->n_heads; head++) csv_line(file.stream, job, layer, head);
+    status = mqa_new_file_finish(&file, &err);
+    return status == MQA_OK ? CLI_DONE : cli_error_status(status, &err);
 }

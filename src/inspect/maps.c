@@ -32,7 +32,7 @@ void mqa_maps_destroy(const mqa_allocator *allocator, mqa_maps *maps)
 
 uint8_t mqa_map_code(double p)
 {
-    if (!(p >= 1e-6)) return 0;
+    if (!(p >= MQA_MAP_LEAST)) return 0;
     if (p >= 1) return 255;
     return (uint8_t)(1.5 + 254 * (1 + mqa_log64(p) / (MQA_MAP_DECADES * log_of_10)));
 }

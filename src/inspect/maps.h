@@ -1,7 +1,7 @@
 /* Attention maps, a square of bins for each head: bins of queries down, bins of keys across, a power of two
  * of tokens to a bin. Each bin is one byte, by logarithm, which is also its colour in a picture:
  *
- *     code 0: below 1e-6;   code c: 10^(6 (c - 255) / 254), so that 255 is 1
+ *     code 0: below 1e-4;   code c: 10^(4 (c - 255) / 254), so that 255 is 1
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -15,7 +15,8 @@
 #include "base/status.h"
 
 enum { MQA_MAP_LEAST_BINS = 16, MQA_MAP_MOST_BINS = 1024 };
-#define MQA_MAP_DECADES 6
+#define MQA_MAP_DECADES 4
+#define MQA_MAP_LEAST   1e-4
 
 typedef enum mqa_map_fold {
     MQA_MAP_MEAN = 0, /* the share of attention on the keys of a bin, mean over the bin's queries */

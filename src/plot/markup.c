@@ -127,3 +127,19 @@ int mqa_text_wrap(const char *text, double size, bool bold, double width, int mo
     }
     return n_lines;
 }
+
+void mqa_markup_png(FILE *out, const void *png, size_t n)
+{
+    const uint8_t *data = png;
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    fputs("data:image/png;base64,", out);
+    for (size_t i = 0; i < n; i += 3) {
+        const size_t left = n - i;
+        const uint32_t b = (uint32_t)data[i] << 16 | (left > 1 ? (uint32_t)data[i + 1] << 8 : 0) |
+                           (left > 2 ? data[i + 2] : 0u);
+        putc(digits[b >> 18], out);
+        putc(digits[b >> 12 & 63], out);
+        putc(left > 1 ? digits[b >> 6 & 63] : '=', out);
+        putc(left > 2 ? digits[b & 63] : '=', out);
+    }
+}

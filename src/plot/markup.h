@@ -13,6 +13,9 @@
  * turn the reading direction of the rest becomes U+FFFD. */
 void mqa_markup(FILE *out, const char *text, size_t n);
 
+/* A PNG as an attribute's value: a data URI. */
+void mqa_markup_png(FILE *out, const void *png, size_t n);
+
 /* Pixels that n bytes of UTF-8 take at a font size of `size` pixels: those of DejaVu Sans, which is wider
  * than what most browsers use, and an estimate outside ASCII. */
 double mqa_text_width(const char *text, size_t n, double size, bool bold);

@@ -4,7 +4,6 @@
  */
 #include "plot/page.h"
 
-#include <stdint.h>
 #include <string.h>
 
 #include "plot/markup.h"
@@ -187,28 +186,14 @@ void mqa_page_chart(mqa_page *page, const mqa_chart *chart, const char *caption)
     caption_of_figure(page, caption);
 }
 
-static void base64(FILE *out, const uint8_t *data, size_t n)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < n; i += 3) {
-        const size_t left = n - i;
-        const uint32_t b = (uint32_t)data[i] << 16 | (left > 1 ? (uint32_t)data[i + 1] << 8 : 0) |
-                           (left > 2 ? data[i + 2] : 0u);
-        putc(digits[b >> 18], out);
-        putc(digits[b >> 12 & 63], out);
-        putc(left > 1 ? digits[b >> 6 & 63] : '=', out);
-        putc(left > 2 ? digits[b & 63] : '=', out);
-    }
-}
-
 void mqa_page_image(mqa_page *page, const void *png, size_t n, const char *alt, const char *caption,
                     int width, bool pixelated)
 {
     if (!ready(page)) return;
     fprintf(page->out, "<figure><img width=\"%d\"%s alt=\"", width, pixelated ? " class=\"pixelated\"" : "");
     escaped(page, alt);
-    fputs("\" src=\"data:image/png;base64,", page->out);
-    base64(page->out, png, n);
+    fputs("\" src=\"", page->out);
+    mqa_markup_png(page->out, png, n);
     fputs("\"/>\n", page->out);
     caption_of_figure(page, caption);
 }

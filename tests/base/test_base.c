@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -182,6 +183,41 @@ static void memory(void **state)
     assert_int_equal(mqa_round_up(65, 64), 128);
 }
 
+static void sizes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t bytes;
+    } good[] = {
+        {"0", 0},
+        {"1500000", 1500000},
+        {"7B", 7},
+        {"64K", 65536},
+        {"64 kib", 65536},
+        {"64KB", 64000},
+        {"2GiB", (size_t)2 << 30},
+        {"1.5G", (size_t)3 << 29},
+        {".5M", 1 << 19},
+        {"0.0000001K", 0},
+        {"3MB", 3000000},
+        {"1T", (size_t)1 << 40},
+        {"18446744073709551615", SIZE_MAX},
+        {"16383.99P", 0xfffff5c28f5c28f5},
+    };
+    static const char *const bad[] = {
+        "",     " ",     "GiB",   "-1",  "+1",    "1e9",    "0x10",
+        "1..2", "1.2.3", "2GiBs", "2iB", "2 G B", "16384P", "18446744073709551616",
+        "nan",  "1E"};
+    size_t bytes;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        if (!mqa_bytes_parse(good[i].text, &bytes)) fail_msg("refused: %s", good[i].text);
+        assert_int_equal(bytes, good[i].bytes);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (mqa_bytes_parse(bad[i], &bytes)) fail_msg("taken: %s", bad[i]);
+}
+
 static void write_file(const char *path, const void *data, size_t size)
 {
     FILE *f = fopen(path, "wb");
@@ -345,9 +381,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(status_names), cmocka_unit_test(fail_makes_one_line),
         cmocka_unit_test(structs_grow), cmocka_unit_test(version),
-        cmocka_unit_test(memory),       cmocka_unit_test(files),
-        cmocka_unit_test(new_files),    cmocka_unit_test(cursor),
-        cmocka_unit_test(logging),
+        cmocka_unit_test(sizes),        cmocka_unit_test(memory),
+        cmocka_unit_test(files),        cmocka_unit_test(new_files),
+        cmocka_unit_test(cursor),       cmocka_unit_test(logging),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
