@@ -36,43 +36,53 @@ static const char *const words[] = {"0",
                                     "\"deepseek_v3\"",
                                     "\"falcon\""};
 
-/* One change of text[*size], which has room for twice as much. */
+/* Bytes [at, at + gone) become word. */
+static void splice(char *text, size_t *size, size_t room, size_t at, size_t gone, const char *word)
+{
+    const size_t length = strlen(word);
+    if (gone > *size - at) gone = *size - at;
+    if (*size - gone + length > room) return;
+    memmove(text + at + length, text + at + gone, *size - at - gone);
+    memcpy(text + at, word, length);
+    *size = *size - gone + length;
+}
+
+/* The next number from at on; its length, or 0. */
+static size_t find_number(const char *text, size_t size, size_t *at)
+{
+    size_t n = 0;
+    while (*at < size && (text[*at] < '0' || text[*at] > '9')) ++*at;
+    while (*at + n < size && text[*at + n] >= '0' && text[*at + n] <= '9') n++;
+    return n;
+}
+
+/* One change, mostly of a number. */
 static void mutate(random_state *r, char *text, size_t *size, size_t room)
 {
-    const size_t n = *size, at = n ? (size_t)pick(r, 0, (int64_t)n - 1) : 0;
+    size_t at = *size ? (size_t)pick(r, 0, (int64_t)*size - 1) : 0, length;
     const char *word = words[pick(r, 0, (int64_t)(sizeof words / sizeof words[0]) - 1)];
-    size_t length = strlen(word);
-    switch (pick(r, 0, 4)) {
+    char number[32];
+    switch (pick(r, 0, 11)) {
     case 0:
-        if (n) text[at] = (char)pick(r, 0, 255);
-        return;
-    case 1: /* cut */
-        length = (size_t)pick(r, 0, 40);
-        if (at + length > n) length = n - at;
-        memmove(text + at, text + at + length, n - at - length);
-        *size -= length;
-        return;
-    case 2: /* a number for another one */
-        for (size_t i = at; i < n; i++) {
-            if (text[i] < '0' || text[i] > '9') continue;
-            size_t end = i;
-            while (end < n && text[end] >= '0' && text[end] <= '9') end++;
-            if (n - (end - i) + length > room) return;
-            memmove(text + i + length, text + end, n - end);
-            memcpy(text + i, word, length);
-            *size = n - (end - i) + length;
-            return;
-        }
-        return;
-    case 3: /* a word in between */
-        if (n + length > room) return;
-        memmove(text + at + length, text + at, n - at);
-        memcpy(text + at, word, length);
-        *size += length;
-        return;
-    default:
+        if (*size) text[at] = (char)pick(r, 0, 255);
+        break;
+    case 1:
+        splice(text, size, room, at, (size_t)pick(r, 0, 40), "");
+        break;
+    case 2:
+        splice(text, size, room, at, 0, word);
+        break;
+    case 3:
         *size = at;
-        return; /* the beginning only */
+        break; /* the beginning only */
+    case 4:
+        length = find_number(text, *size, &at);
+        splice(text, size, room, at, length, word);
+        break;
+    default:
+        length = find_number(text, *size, &at);
+        snprintf(number, sizeof number, "%lld", (long long)pick(r, 0, (int64_t)1 << pick(r, 0, 30)));
+        if (length > 0) splice(text, size, room, at, length, number);
     }
 }
 
