@@ -21,10 +21,10 @@
  * memory and arithmetic take alone) divided by the share of it that our kernels reach, which is measured:
  *
  *     matrices of a format   max(bytes / bandwidth(W), 2 * values * R / peak) / linear[format](R)
- *     attention of a group   max(bytes / bandwidth(W), 2 * (d_qk + d_vo) * heads * keys / peak,
- *                                heads * keys / exp_rate) / attention[format](rows on one KV head)
- *     each layer             seconds_per_layer + R * seconds_per_row_and_value * n_embd     (norms, RoPE,
- * adds, threads' meetings) a step                 seconds_per_step
+ *                            + outputs / 64 * seconds_per_granule + small_bytes / 4096 *
+ * seconds_per_small_page attention of a group   max(bytes / bandwidth(W), 2 * (d_qk + d_vo) * heads * keys /
+ * peak, heads * keys / exp_rate) / attention[format](rows on one KV head) each layer seconds_per_layer + R *
+ * seconds_per_row_and_value * n_embd     (norms, RoPE, adds, threads' meetings) a step seconds_per_step
  *
  * W is the step's working set, all that it reads, so that a model which fits in a cache is read from there.
  * Bytes of attention are those of K and V that somebody sees, each once however many rows see them (heads
@@ -217,6 +217,9 @@ typedef struct mqa_machine {
     mqa_curve linear[MQA_WEIGHT_CLASSES];
     mqa_curve attention[MQA_KV_TYPES]; /* by the format of K */
     double seconds_per_step, seconds_per_layer, seconds_per_row_and_value;
+    /* What shares of wide matrices leave out, and narrow ones have more of: 64 outputs are a stream of memory
+     * that has to be begun; and a matrix of less than 2 MiB lies in pages of 4 KiB, each to be looked up. */
+    double seconds_per_granule, seconds_per_small_page;
 } mqa_machine;
 
 double mqa_machine_bandwidth(const mqa_machine *machine, double working_set);
