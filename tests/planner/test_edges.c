@@ -79,9 +79,12 @@ static void test_largest(void **unused)
                        .embd = 1 << 24,
                        .ff = 1 << 24,
                        .vocab = 1 << 24,
-                       .experts = 65536,
-                       .experts_used = 65536};
-    assert_int_not_equal(mqa_design_from_shape(&shape, &design, &err), MQA_OK);
+                       .experts = 16384,
+                       .experts_used = 16384};
+    assert_int_equal(mqa_design_from_shape(&shape, &design, &err), MQA_ERR_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "more than 64 bits can count"));
+    shape.experts = 65536; /* more matrices than are counted */
+    assert_int_equal(mqa_design_from_shape(&shape, &design, &err), MQA_ERR_INVALID_ARGUMENT);
     shape.experts = shape.experts_used = 0;
     assert_ok(mqa_design_from_shape(&shape, &design, why));
     uint64_t all, active;
