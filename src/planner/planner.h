@@ -10,7 +10,7 @@
  * Sizes of the cache come from kvcache/, the functions that the allocator itself goes by
  * (mqa_cache_page_bytes, mqa_kv_bytes, and kvcache/cache.h's for shared beginnings and for what has to be
  * reserved); sizes of packed weights from kernels/. Nothing here computes its own. Bytes and counts are
- * checked: what doesn't fit in 64 bits, or isn't a shape, is an error and never a wrapped number. Times are
+ * checked: what is beyond 2^63, or isn't a shape, is an error and never a wrapped number. Times are
  * doubles.
  *
  * Units: bytes, seconds, operations (a multiply-add is two), unless a name says otherwise (_ms).
@@ -332,7 +332,7 @@ typedef struct mqa_figures {
     bool meets_speed;    /* want_tokens_per_s and want_prompt_ms, where said */
 } mqa_figures;
 
-/* context: in place of the demand's. MQA_ERR_INVALID_ARGUMENT for what doesn't fit in 64 bits. Cheap
+/* context: in place of the demand's. MQA_ERR_INVALID_ARGUMENT for what is beyond 2^63. Cheap
  * (microseconds), so that curves can be drawn by calling it. */
 mqa_status mqa_forecast(const mqa_design *design, const mqa_machine *machine, const mqa_demand *demand,
                         int64_t context, mqa_figures *out, mqa_error *err);
