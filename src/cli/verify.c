@@ -158,7 +158,7 @@ static bool constrain(const verify_run *r, mqa_token_mask *out, mqa_api_error *e
         const mqa_status status = mqa_token_index_create(tokenizer, &index, &err);
         if (status != MQA_OK) return mqa_api_failed(e, status, &err);
     }
-    const bool ok = mqa_constrain(&r->ask, index, mqa_tokenizer_n_tokens(tokenizer), out, e);
+    const bool ok = mqa_constrain(&r->ask, index, out, e);
     mqa_token_index_destroy(&index);
     return ok;
 }

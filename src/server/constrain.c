@@ -5,21 +5,15 @@
 #include <string.h>
 
 typedef struct constraint {
-    size_t n_words;      /* of a matcher's mask */
-    size_t n_half_words; /* of the engine's */
-    uint64_t *mask;
     int n;
     mqa_matcher *matchers[]; /* a choice each */
 } constraint;
 
-static mqa_status fill(void *user, int choice, uint32_t *allowed, mqa_error *err)
+/* A tokenizer has no more tokens than its model: what a padded vocabulary has besides is never allowed. */
+static mqa_status fill(void *user, int choice, uint64_t *allowed, mqa_error *err)
 {
     constraint *c = user;
-    const mqa_status status = mqa_matcher_fill_mask(c->matchers[choice], c->mask, err);
-    for (size_t i = 0; i < c->n_half_words && status == MQA_OK; i++)
-        allowed[i] = i / 2 < c->n_words ? (uint32_t)(c->mask[i / 2] >> (i % 2 * 32))
-                                        : 0; /* the model's may be padded */
-    return status;
+    return mqa_matcher_fill_mask(c->matchers[choice], allowed, err);
 }
 
 static mqa_status accept(void *user, int choice, int32_t token, mqa_error *err)
@@ -32,7 +26,6 @@ static void release(void *user)
 {
     constraint *c = user;
     for (int i = 0; i < c->n; i++) mqa_matcher_destroy(&c->matchers[i]);
-    free(c->mask);
     free(c);
 }
 
@@ -57,8 +50,7 @@ static mqa_status make_matchers(constraint *c, mqa_grammar *grammar, mqa_token_i
     return status;
 }
 
-bool mqa_constrain(const mqa_ask *ask, mqa_token_index *index, int n_vocab, mqa_token_mask *out,
-                   mqa_api_error *e)
+bool mqa_constrain(const mqa_ask *ask, mqa_token_index *index, mqa_token_mask *out, mqa_api_error *e)
 {
     *out = (mqa_token_mask){0};
     if (ask->format == MQA_ASK_TEXT) return true;
@@ -70,11 +62,6 @@ bool mqa_constrain(const mqa_ask *ask, mqa_token_index *index, int n_vocab, mqa_
     if (status != MQA_OK) return mqa_api_invalid(e, param, "'%s': %s", param, err.message);
     constraint *c = calloc(1, sizeof *c + (size_t)ask->n * sizeof c->matchers[0]);
     if (c) {
-        c->n_words = mqa_token_index_mask_words(index);
-        c->n_half_words = ((size_t)n_vocab + 31) / 32;
-        c->mask = calloc(c->n_words, sizeof *c->mask);
-    }
-    if (c && c->mask) {
         status = make_matchers(c, grammar, index, ask->n, &err);
         if (status != MQA_OK) mqa_api_failed(e, status, &err);
     } else {

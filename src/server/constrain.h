@@ -11,7 +11,6 @@
 
 /* *out: fill NULL where the ask has no format; else the engine's, which releases it, or the caller's to
  * release if it isn't submitted. */
-bool mqa_constrain(const mqa_ask *ask, mqa_token_index *index, int n_vocab, mqa_token_mask *out,
-                   mqa_api_error *error);
+bool mqa_constrain(const mqa_ask *ask, mqa_token_index *index, mqa_token_mask *out, mqa_api_error *error);
 
 #endif

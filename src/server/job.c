@@ -263,11 +263,11 @@ static void end_job(mqa_service *s, mqa_job *job)
         fail(s, job, status, &err);
         how = FAILED;
     }
+    mqa_tenants_spend(s->tenants, job->tenant, job->usage.completion_tokens, now);
     if (job->error.status)
         send_error(s, job);
     else
         send_rest(s, job);
-    mqa_tenants_spend(s->tenants, job->tenant, job->usage.completion_tokens, now);
     mqa_metrics_add(s->metrics, outcome_counts[how], 1);
     mqa_metrics_add(s->metrics, MQA_COUNT_PROMPT_TOKENS, job->usage.prompt_tokens);
     mqa_metrics_add(s->metrics, MQA_COUNT_CACHED_TOKENS, job->usage.cached_tokens);

@@ -328,7 +328,7 @@ static char *add_tenant(const char *name, bool is_operator, int64_t tokens_per_m
 static void needs_keys(void **state)
 {
     (void)state;
-    static const char body[] = "{\"prompt\":\"a\",\"max_tokens\":2}";
+    static const char body[] = "{\"prompt\":\"a\",\"max_tokens\":2,\"ignore_eos\":true}";
     char *user = add_tenant("a \"b\"", false, 0), *boss = add_tenant("boss", true, 0),
          *slow = add_tenant("slow", false, 3);
     for (int i = 0; i < 100; i++) { /* it looks every second */
