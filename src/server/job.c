@@ -237,7 +237,7 @@ static void log_job(mqa_service *s, const mqa_job *job, outcome how, double now)
                                  job->error.status ? job->error.message : NULL));
 }
 
-/* In the journal first, then to the client: what was acknowledged is on record. */
+/* On all records first, then to the client: what was acknowledged is in the journal. */
 static void end_job(mqa_service *s, mqa_job *job)
 {
     const double now = mqa_now();
@@ -264,16 +264,16 @@ static void end_job(mqa_service *s, mqa_job *job)
         how = FAILED;
     }
     mqa_tenants_spend(s->tenants, job->tenant, job->usage.completion_tokens, now);
-    if (job->error.status)
-        send_error(s, job);
-    else
-        send_rest(s, job);
     mqa_metrics_add(s->metrics, outcome_counts[how], 1);
     mqa_metrics_add(s->metrics, MQA_COUNT_PROMPT_TOKENS, job->usage.prompt_tokens);
     mqa_metrics_add(s->metrics, MQA_COUNT_CACHED_TOKENS, job->usage.cached_tokens);
     mqa_metrics_add(s->metrics, MQA_COUNT_GENERATED_TOKENS, job->usage.completion_tokens);
     mqa_metrics_time(s->metrics, MQA_TIMING_WHOLE, now - job->arrived);
     log_job(s, job, how, now);
+    if (job->error.status)
+        send_error(s, job);
+    else
+        send_rest(s, job);
 }
 
 bool mqa_job_advance(mqa_service *s, mqa_job *job)
