@@ -158,8 +158,8 @@ typedef struct mqa_sampling {
 } mqa_sampling;
 
 /* Draws the token for `position` from logits[n_vocab] (unchanged). The same (logits, sampling, position)
- * gives the same token everywhere. scratch: n_vocab * 8 bytes. Errors: MQA_ERR_INVALID_ARGUMENT,
- * MQA_ERR_NOT_FINITE. */
+ * gives the same token everywhere. A token whose logit is -inf is never drawn. scratch: n_vocab * 8 bytes.
+ * Errors: MQA_ERR_INVALID_ARGUMENT; MQA_ERR_NOT_FINITE for NaN or +inf, and where every logit is -inf. */
 MQA_API mqa_status mqa_sample(const mqa_sampling *sampling, const float *logits, int n_vocab,
                               int64_t position, void *scratch, int32_t *token, mqa_error *err);
 
