@@ -58,6 +58,11 @@ static int parse(int argc, char **argv, plan_options *o)
          "every N-th layer is global (default: none is)", 1, CLI_MAX_INT, false},
         {0, "sinks", CLI_INT, &s->sinks, "N", "first tokens that window layers keep", 1, CLI_MAX_INT, false},
         {0, "csv", CLI_FLAG, &o->csv, NULL, "print CSV", 0, 0, false},
+        {0, "html", CLI_TEXT, &o->files.html, "FILE", "write a page with tables and plots, too", 0, 0, false},
+        {0, "svg", CLI_TEXT, &o->files.svg, "FILE", "write the plots, too", 0, 0, false},
+        {0, "png", CLI_TEXT, &o->files.png, "FILE", "the same as pixels", 0, 0, false},
+        {0, "plot", CLI_TEXT, &o->files.plot, "NAME",
+         "of --svg and --png: cache, speed, requests, roofline or tenants (default: all)", 0, 0, false},
         CLI_OPTIONS_CONTEXT(&o->common),
         CLI_OPTIONS_END,
     };
@@ -77,7 +82,8 @@ static int check(const plan_options *o)
     if (o->csv && o->common.json) return cli_error(CLI_USAGE, "--csv and --json: give one of them");
     if (o->machine && o->calibrate)
         return cli_error(CLI_USAGE, "--calibrate is for this machine: give no --machine");
-    return CLI_GO_ON;
+    const int code = plan_files_check(&o->files);
+    return code == CLI_DONE ? CLI_GO_ON : code;
 }
 
 static int report(const plan_options *o, const plan_input *in)
@@ -90,7 +96,8 @@ static int report(const plan_options *o, const plan_input *in)
     mqa_report *r = malloc(sizeof *r);
     if (!r) return cli_error(CLI_FAILED, "no memory for a report");
     mqa_error err;
-    const mqa_status status = mqa_report_make(&in->design, variants, n, &in->machine, &s->demand, r, &err);
+    mqa_status status = mqa_report_make(&in->design, variants, n, &in->machine, &s->demand, r, &err);
+    if (status == MQA_OK) status = plan_files_write(&o->files, r, s->title, s->question, &err);
     if (status == MQA_OK) {
         if (o->common.json)
             plan_print_json(r);

@@ -6,6 +6,7 @@
 #define MQA_CLI_PLAN_H
 
 #include "args.h"
+#include "plan_page.h"
 #include "planner/planner.h"
 
 /* What the command line says; numbers that it doesn't are -1, texts NULL. */
@@ -19,6 +20,7 @@ typedef struct plan_options {
     double tokens_per_s, prompt_ms; /* 0: not said */
     const char *machine, *bandwidth, *flops;
     bool csv, calibrate;
+    plan_files files; /* beside what is printed */
 } plan_options;
 
 /* What is planned, from the file and the options; an option goes before what a scenario says. */

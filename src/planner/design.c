@@ -138,8 +138,9 @@ mqa_status mqa_design_add_latent(mqa_design *design, uint32_t type, const mqa_la
     MQA_TRY(
         mqa_design_add(design, MQA_ROLE_KEY_VALUE, type, embd, l->rank + l->rope_dims, layers, layers, err));
     MQA_TRY(mqa_design_add_vectors(design, l->rank, layers, err));
-    MQA_TRY(mqa_design_add(design, MQA_ROLE_LATENT_UP, type, l->rank,
-                           l->n_heads * (l->head_dim_nope + l->head_dim_v), layers, layers, err));
+    const int64_t heads = l->n_heads * layers;
+    MQA_TRY(mqa_design_add(design, MQA_ROLE_LATENT_UP, type, l->head_dim_nope, l->rank, heads, heads, err));
+    MQA_TRY(mqa_design_add(design, MQA_ROLE_LATENT_UP, type, l->rank, l->head_dim_v, heads, heads, err));
     return mqa_design_add(design, MQA_ROLE_OUT, type, l->n_heads * l->head_dim_v, embd, layers, layers, err);
 }
 
@@ -236,7 +237,10 @@ mqa_status mqa_matrices_bytes(const mqa_matrices *m, uint32_t type, size_t *out,
         *out = (size_t)m->n_in * sizeof(float); /* whatever the file says */
         return MQA_OK;
     }
-    if (packed_bytes(type == MQA_WEIGHTS_AS_IS ? m->type : type, m->n_in, m->n_out, out)) return MQA_OK;
+    /* A head's block of a latent's matrices begins a granule of its own (model/weights.h). */
+    const int n_out =
+        m->role == MQA_ROLE_LATENT_UP ? (m->n_out + MQA_GRANULE - 1) / MQA_GRANULE * MQA_GRANULE : m->n_out;
+    if (packed_bytes(type == MQA_WEIGHTS_AS_IS ? m->type : type, m->n_in, n_out, out)) return MQA_OK;
     return mqa_fail(err, MQA_ERR_UNSUPPORTED, "weights of type %u: not known",
                     type == MQA_WEIGHTS_AS_IS ? m->type : type);
 }

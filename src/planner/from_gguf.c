@@ -54,6 +54,7 @@ static mqa_status read_keys(source *s, mqa_error *err)
     MQA_TRY(read_int(s, "attention.value_length", true, 1, 1024, &s->head_dim_v, err));
     MQA_TRY(read_int(s, "attention.kv_lora_rank", true, 1, 1024, &s->rank, err));
     MQA_TRY(read_int(s, "rope.dimension_count", true, 0, 1024, &s->rope_dims, err));
+    MQA_TRY(read_int(s, "attention.value_length_mla", true, 1, 1024, &s->head_dim_v, err));
     MQA_TRY(read_int(s, "expert_used_count", true, 0, MQA_MAX_EXPERTS, &s->experts_used, err));
     return read_int(s, "attention.sliding_window", true, 0, INT32_MAX, &s->window, err);
 }
@@ -140,6 +141,18 @@ static mqa_role role_of(const source *s, const char *name)
     return MQA_ROLE_OTHER;
 }
 
+/* An older file's attn_kv_b, which the model takes apart: each head's way up for keys, transposed in f32, and
+ * for values. */
+static mqa_status add_unfolded(const source *s, const mqa_gguf_tensor *t, mqa_design *d, mqa_error *err)
+{
+    const int64_t apart = (int64_t)t->dims[1] / s->heads, nope = apart - s->head_dim_v;
+    if (s->rank == 0 || t->dims[0] != (size_t)s->rank || nope < 1 || apart * s->heads != (int64_t)t->dims[1])
+        return mqa_fail(err, MQA_ERR_FORMAT, "the tensor %s: %zu x %zu don't go with the keys", t->name,
+                        t->dims[0], t->dims[1]);
+    MQA_TRY(mqa_design_add(d, MQA_ROLE_LATENT_UP, MQA_GGUF_F32, nope, s->rank, s->heads, s->heads, err));
+    return mqa_design_add(d, MQA_ROLE_LATENT_UP, t->type, s->rank, s->head_dim_v, s->heads, s->heads, err);
+}
+
 static mqa_status add_tensor(const source *s, const mqa_gguf_tensor *t, mqa_design *d, mqa_error *err)
 {
     if (t->n_dims < 2 || t->dims[1] == 1) {
@@ -149,6 +162,7 @@ static mqa_status add_tensor(const source *s, const mqa_gguf_tensor *t, mqa_desi
         return mqa_design_add_vectors(d, (int64_t)t->n_values, 1, err);
     }
     const mqa_role role = role_of(s, t->name);
+    if (role == MQA_ROLE_LATENT_UP && t->n_dims == 2) return add_unfolded(s, t, d, err);
     size_t n = t->n_values / t->dims[0] / t->dims[1];
     if (t->dims[0] > MQA_MAX_WIDTH || t->dims[1] > MQA_MAX_WIDTH || n > MQA_MAX_EXPERTS)
         return mqa_fail(err, MQA_ERR_UNSUPPORTED, "the tensor %s: %zu matrices of %zu x %zu", t->name, n,

@@ -149,16 +149,31 @@ static double sum_capped(double first, double step, double n, double cap)
     return n > below ? sum + (n - below) * cap : sum; /* cap may be infinite */
 }
 
-static void add_prompt(work *w, const mqa_layer_group *g, double from, double n_tokens, double chunk)
+/* The last layer attends only in the last step: before it nobody waits for what comes out. has_last: it is
+ * one of the group's. */
+static void add_prompt(work *w, const mqa_layer_group *g, bool has_last, double from, double n_tokens,
+                       double chunk)
 {
-    const double cap = g->window > 0 ? (double)g->window : HUGE_VAL;
-    const double steps = ceil(n_tokens / chunk), last = n_tokens - (steps - 1) * chunk;
-    const double ends_cap = cap + chunk - 1; /* what a whole chunk sees */
-    const double before_last = sum_capped(from + chunk, chunk, steps - 1, ends_cap);
-    const double tokens = before_last + fmin(from + n_tokens, cap + last - 1);
-    const double pairs = sum_capped(from + 1, 1, n_tokens, cap);
-    const double rows = fmin(chunk, n_tokens) * g->n_heads / g->n_kv_heads;
-    add_attention(w, g, steps, tokens / steps, pairs / steps, rows);
+    const double cap = g->window > 0 ? (double)g->window : HUGE_VAL,
+                 ratio = (double)g->n_heads / g->n_kv_heads;
+    const double before = ceil(n_tokens / chunk) - 1, last = n_tokens - before * chunk;
+    mqa_layer_group rest = *g;
+    rest.n_layers -= has_last;
+    if (before > 0 && rest.n_layers > 0) {
+        const double ends_cap = cap + chunk - 1; /* what a whole chunk sees */
+        add_attention(w, &rest, before, sum_capped(from + chunk, chunk, before, ends_cap) / before,
+                      sum_capped(from + 1, 1, n_tokens - last, cap) / before, chunk * ratio);
+    }
+    add_attention(w, g, 1, fmin(from + n_tokens, cap + last - 1),
+                  sum_capped(from + n_tokens - last + 1, 1, last, cap), last * ratio);
+}
+
+/* Where a model has windows, its last layer has none (Gemma 2 and 3, gpt-oss, Llama 4). */
+static int group_of_last_layer(const mqa_design *design)
+{
+    for (int i = design->n_groups - 1; i >= 0; i--)
+        if (design->groups[i].window == 0) return i;
+    return design->n_groups - 1;
 }
 
 /* ---- adding up ---- */
@@ -223,8 +238,9 @@ mqa_status mqa_time_prompt(const mqa_design *design, const mqa_machine *machine,
     *out = (mqa_times){0};
     if (n_tokens < 1) return MQA_OK;
     MQA_TRY(add_prompt_matrices(&w, (double)n_tokens, demand->chunk, err));
+    const int last = group_of_last_layer(design);
     for (int i = 0; i < design->n_groups; i++)
-        add_prompt(&w, &design->groups[i], (double)from, (double)n_tokens, demand->chunk);
+        add_prompt(&w, &design->groups[i], i == last, (double)from, (double)n_tokens, demand->chunk);
     add_up(&w, out);
     return MQA_OK;
 }
