@@ -12,6 +12,7 @@
 /* Something done n times, one time after the other. bytes, operations and exponentials are of one time. */
 typedef struct part {
     double n, bytes, operations, exponentials;
+    double begin; /* seconds before memory streams */
     mqa_rate rate;
     double share; /* of the roofline that is reached */
     bool attention;
@@ -44,6 +45,14 @@ static use use_of(const mqa_matrices *m, double rows)
     return (use){.read = read, .rows = rows * (double)m->n_used / read};
 }
 
+static double begin_seconds(const mqa_machine *machine, const mqa_matrices *m, size_t bytes)
+{
+    enum { SMALL_PAGE = 4096, HUGE_PAGE = 2 << 20 }; /* base/memory.c asks for huge ones from that size on */
+    const double pages = bytes < HUGE_PAGE ? (double)bytes / SMALL_PAGE : 0;
+    return (double)m->n_out / MQA_GRANULE * machine->seconds_per_granule +
+           pages * machine->seconds_per_small_page;
+}
+
 /* n times the part `of` it. */
 static mqa_status add_matrix(work *w, const mqa_matrices *m, double n, double of, double rows, mqa_error *err)
 {
@@ -57,6 +66,7 @@ static mqa_status add_matrix(work *w, const mqa_matrices *m, double n, double of
         (part){.n = n,
                .bytes = of * u.read * (double)bytes,
                .operations = of * u.read * u.rows * 2 * (double)m->n_in * (double)m->n_out,
+               .begin = of * u.read * begin_seconds(w->machine, m, bytes),
                .rate = mqa_rate_of_weights(c),
                .share = mqa_curve_at(&w->machine->linear[c], u.rows)};
     return MQA_OK;
@@ -181,7 +191,7 @@ static void add_part(const work *w, const part *p, double bandwidth, mqa_times *
     const double memory = p->bytes / bandwidth;
     const double exps = m->exp_rate > 0 ? p->exponentials / m->exp_rate : 0;
     const double arithmetic = fmax(p->operations / m->peak[p->rate], exps);
-    const double seconds = p->n * fmax(memory, arithmetic) / p->share;
+    const double seconds = p->n * (fmax(memory, arithmetic) / p->share + p->begin);
     add_time(t, p->attention ? &t->attention : &t->weights,
              memory >= arithmetic ? MQA_BOUND_MEMORY : MQA_BOUND_OPERATIONS, seconds);
     t->operations += p->n * p->operations;
