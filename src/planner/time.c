@@ -25,7 +25,9 @@ typedef struct work {
     const mqa_demand *demand;
     part parts[MAX_PARTS];
     int n_parts;
-    double steps, rows; /* steps in all; rows of all of them together */
+    double steps;     /* in all */
+    double values;    /* that go in and out of matrices, of all rows together */
+    double kv_values; /* of K and V that are written */
 } work;
 
 /* ---- matrices ---- */
@@ -62,6 +64,7 @@ static mqa_status add_matrix(work *w, const mqa_matrices *m, double n, double of
     const uint32_t type = w->demand->weights == MQA_WEIGHTS_AS_IS ? m->type : w->demand->weights;
     const mqa_weight_class c = mqa_weight_class_of(type);
     const use u = use_of(m, rows);
+    w->values += n * of * rows * (double)m->n_used * ((double)m->n_in + m->n_out);
     w->parts[w->n_parts++] =
         (part){.n = n,
                .bytes = of * u.read * (double)bytes,
@@ -77,7 +80,6 @@ static mqa_status add_decode_matrices(work *w, double rows, mqa_error *err)
     for (int i = 0; i < w->design->n_matrices; i++)
         MQA_TRY(add_matrix(w, &w->design->matrices[i], 1, 1, rows, err));
     w->steps = 1;
-    w->rows = rows;
     return MQA_OK;
 }
 
@@ -104,7 +106,6 @@ static mqa_status add_prompt_matrices(work *w, double n_tokens, double chunk, mq
         if (rest > 0) MQA_TRY(add_matrix(w, m, 1, of, rest, err));
     }
     w->steps = whole + (rest > 0);
-    w->rows = n_tokens;
     return MQA_OK;
 }
 
@@ -176,6 +177,16 @@ static int group_of_last_layer(const mqa_design *design)
     return design->n_groups - 1;
 }
 
+static double kv_values_of_token(const mqa_design *design)
+{
+    double sum = 0;
+    for (int i = 0; i < design->n_groups; i++) {
+        const mqa_layer_group *g = &design->groups[i];
+        sum += (double)g->n_layers * g->n_kv_heads * (g->head_dim_qk + (g->v_in_k ? 0 : g->head_dim_vo));
+    }
+    return sum;
+}
+
 /* ---- adding up ---- */
 
 static void add_time(mqa_times *t, double *slot, mqa_bound bound, double seconds)
@@ -214,7 +225,7 @@ static void add_up(const work *w, mqa_times *t)
     for (int i = 0; i < w->n_parts; i++) add_part(w, &w->parts[i], bandwidth, t);
     add_time(t, &t->overhead, MQA_BOUND_OVERHEAD,
              w->steps * (m->seconds_per_step + layers * m->seconds_per_layer) +
-                 w->rows * layers * w->design->n_embd * m->seconds_per_row_and_value);
+                 w->values * m->seconds_per_value + w->kv_values * m->seconds_per_kv_value);
     for (int i = 1; i < MQA_BOUNDS; i++)
         if (t->by_bound[i] > t->by_bound[t->bound]) t->bound = (mqa_bound)i;
     if (bytes > 0) t->intensity = t->operations / bytes;
@@ -227,6 +238,7 @@ mqa_status mqa_time_token(const mqa_design *design, const mqa_machine *machine, 
     work w = {.design = design, .machine = machine, .demand = demand};
     MQA_TRY(add_decode_matrices(&w, (double)demand->requests, err));
     for (int i = 0; i < design->n_groups; i++) add_decoding(&w, &design->groups[i], context);
+    w.kv_values = (double)demand->requests * kv_values_of_token(design);
     add_up(&w, out);
     return MQA_OK;
 }
@@ -241,6 +253,7 @@ mqa_status mqa_time_prompt(const mqa_design *design, const mqa_machine *machine,
     const int last = group_of_last_layer(design);
     for (int i = 0; i < design->n_groups; i++)
         add_prompt(&w, &design->groups[i], i == last, (double)from, (double)n_tokens, demand->chunk);
+    w.kv_values = (double)n_tokens * kv_values_of_token(design);
     add_up(&w, out);
     return MQA_OK;
 }
