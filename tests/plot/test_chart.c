@@ -276,6 +276,7 @@ static void random_charts(void **state)
             assert_null(strstr(body, "nan "));
             assert_null(strstr(body, "inf\""));
             assert_null(strstr(body, "inf "));
+            count_is(&d, "//s:path[string-length(@d) > 1500]", 0); /* no coordinates of 300 digits */
         } else {
             fclose(d.stream);
             assert_int_equal(d.n, 0);
@@ -305,6 +306,23 @@ static void sheets(void **state)
     document_free(&d);
     assert_int_equal(mqa_chart_sheet_svg(charts, 0, 2, stdout, &err), MQA_ERR_INVALID_ARGUMENT);
     assert_int_equal(mqa_chart_sheet_svg(charts, 3, 0, stdout, &err), MQA_ERR_INVALID_ARGUMENT);
+}
+
+/* A line is broken where a value can't be shown, and its ends aren't moved. */
+static void broken_lines(void **state)
+{
+    (void)state;
+    static const double x[] = {0, 1, 2, 3, 4}, y[] = {1, NAN, 3, 4, INFINITY};
+    const mqa_series series = {.x = x, .y = y, .n = 5};
+    document d;
+    draw(&d, &(mqa_chart){.series = &series, .n_series = 1});
+    char *path = document_text(&d, "//s:path[contains(@class, 'line ')]/@d");
+    int moves = 0, lines = 0;
+    for (const char *p = path; *p; p++) moves += *p == 'M', lines += *p == 'L';
+    assert_int_equal(moves, 2);
+    assert_int_equal(lines, 1);
+    xmlFree(path);
+    document_free(&d);
 }
 
 static void refused(void **state)
@@ -348,6 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(parts),           cmocka_unit_test(bars),
                                        cmocka_unit_test(hostile_strings), cmocka_unit_test(long_strings),
                                        cmocka_unit_test(degenerate_data), cmocka_unit_test(random_charts),
-                                       cmocka_unit_test(sheets),          cmocka_unit_test(refused)};
+                                       cmocka_unit_test(broken_lines),    cmocka_unit_test(sheets),
+                                       cmocka_unit_test(refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
