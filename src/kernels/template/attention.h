@@ -22,7 +22,7 @@
 #include "kernels/template/turn.h"
 
 #define MAX_BLOCK_ROWS 6
-enum { GRANULE_TILES = MQA_GRANULE / MQA_TILE, DOT_LEVELS = 6 /* 2^6 blocks are 1,024 values */ };
+enum { GRANULE_TILES = MQA_GRANULE / MQA_TILE };
 
 /* The rows of the next block, so that the blocks of what is left are even and at most `most`. */
 V16_INLINE int next_rows(int left, int most)
@@ -139,7 +139,7 @@ V16_INLINE void scores_block(mqa_kv_type type, int rows, int tiles, const float 
                              float *s, size_t s_stride)
 {
     const int per = mqa_kv_formats[type].per_cell, step = round_of(type);
-    vf acc[MAX_BLOCK_ROWS][4], waiting[DOT_LEVELS][MAX_BLOCK_ROWS][4];
+    vf acc[MAX_BLOCK_ROWS][4], waiting[MQA_DOT_LEVELS][MAX_BLOCK_ROWS][4];
     for (unsigned block = 0, last = (unsigned)d / MQA_DOT_BLOCK - 1;; block++) {
         UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_zero();
         const uint8_t *line = scales + mqa_kv_line_of(type, (int)block * MQA_DOT_BLOCK);
