@@ -39,6 +39,8 @@ typedef struct mqa_model_info {
     uint64_t n_params;
     size_t weight_bytes; /* packed, in memory */
     size_t file_bytes;
+    int head_dim_v;   /* values of V in the cache a head; head_dim but for latent attention */
+    int kv_lora_rank; /* multi-head latent attention: V is the first so many values of K; 0: none */
 } mqa_model_info;
 
 MQA_API void mqa_model_get_info(const mqa_model *model, mqa_model_info *out);
@@ -150,7 +152,7 @@ MQA_API size_t mqa_session_kv_bytes(const mqa_session *session);       /* pages 
 MQA_API size_t mqa_session_bytes_resident(const mqa_session *session); /* pages that have memory */
 /* What the same pages would take with a K and a V for every query head. */
 MQA_API size_t mqa_session_kv_bytes_multi_head(const mqa_session *session);
-MQA_API const char *mqa_session_recipe(const mqa_session *session); /* "portable/1+int8/1", … */
+MQA_API const char *mqa_session_recipe(const mqa_session *session); /* "portable/2+int8/1", … */
 
 /* Sampling. Filters apply in this order: top_k, top_p, min_p, temperature; ties go to the lower id. */
 typedef struct mqa_sampling {

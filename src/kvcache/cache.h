@@ -23,7 +23,6 @@
 #include "kvcache/arena.h"
 #include "mqa/cache.h"
 
-#define MQA_MAX_HEAD_DIM 1024
 #define MQA_MAX_POSITION (INT64_MAX / 2)
 
 typedef struct mqa_cache_layout {
@@ -81,6 +80,20 @@ static inline int mqa_cache_v_block(const mqa_cache_config *config)
  * looked at. given and config are two structs. */
 mqa_status mqa_cache_layout_make(const mqa_cache_config *given, mqa_cache_config *config,
                                  mqa_cache_layout *out, mqa_error *err);
+
+/* ---- sizes before there is a cache (sizes.c): sessions reserve by them, the planner reports them ---- */
+
+/* The most pages that a sequence of up to n_tokens has at any moment, however it is appended, at most chunk
+ * tokens at once. n_tokens, chunk >= 1. */
+int64_t mqa_most_pages(const mqa_cache_layout *layout, int64_t window, int64_t n_tokens, int64_t chunk);
+/* The same in bytes; SIZE_MAX and 0 as mqa_kv_bytes. */
+size_t mqa_kv_most_bytes(const mqa_cache_config *config, int64_t n_tokens, int64_t chunk);
+/* mqa_kv_bytes for n_sequences of n_tokens each, forks of one of them when it had `shared` tokens (0 ..
+ * n_tokens): pages in use, shared ones once. */
+size_t mqa_kv_shared_bytes(const mqa_cache_config *config, int64_t n_tokens, int64_t chunk, int64_t shared,
+                           int64_t n_sequences);
+
+/* ---- the block table's arithmetic ---- */
 
 static inline int64_t mqa_pages_for(int64_t n_tokens, int page_tokens)
 {

@@ -224,7 +224,8 @@ mqa_status mqa_session_eval(mqa_session *s, const mqa_eval_item *items, int n_it
                          .tokens = s->tokens,
                          .wanted = s->wanted,
                          .logits = s->logits,
-                         .not_finite = &not_finite};
+                         .not_finite = &not_finite,
+                         .observer = &s->observer};
         for (int part; (part = next_part(items, n_items, &at)) > 0; advance(&at, part))
             add_part(s, &step, &items[at.item], at.done, part);
         status = run_step(s, &step, err);

@@ -42,15 +42,10 @@ static mqa_status settle_options(const mqa_model *model, const mqa_session_optio
 }
 
 /* Page ids for the worst case: every sequence at its longest. */
-static int64_t max_pages(const mqa_session *s, const mqa_session_kind *kind)
+static int64_t max_pages(const mqa_session *s, const mqa_session_kind *kind, const mqa_cache_layout *layout)
 {
-    int64_t pages = mqa_pages_for(s->options.context, kind->page_tokens);
-    const int64_t window = kind->config.window;
-    if (window > 0) {
-        const int64_t ring = mqa_pages_for(window + s->options.chunk, kind->page_tokens) + 1;
-        if (ring < pages) pages = ring;
-    }
-    pages *= s->n_numbers;
+    int64_t pages =
+        mqa_most_pages(layout, kind->config.window, s->options.context, s->options.chunk) * s->n_numbers;
     const size_t budget = s->options.kv_budget_bytes;
     if (budget > 0 && (size_t)pages > budget / kind->page_bytes) pages = (int64_t)(budget / kind->page_bytes);
     return pages > 0 ? pages : 1;
@@ -73,7 +68,8 @@ static mqa_status create_kind(mqa_session *s, mqa_layer_kind which, mqa_error *e
                                      .n_layers = model->n_layers_of[which],
                                      .n_kv_heads = hp->n_kv_heads,
                                      .head_dim_qk = hp->head_dim,
-                                     .head_dim_vo = hp->head_dim,
+                                     .head_dim_vo = hp->v_dim,
+                                     .v_in_k = hp->latent.kv_rank > 0,
                                      .k_type = s->options.k_type,
                                      .v_type = s->options.v_type,
                                      .k_hadamard = transforms(s, s->options.k_type),
@@ -83,7 +79,7 @@ static mqa_status create_kind(mqa_session *s, mqa_layer_kind which, mqa_error *e
     MQA_TRY(mqa_cache_layout_make(&config, &kind->config, &layout, err));
     kind->page_bytes = layout.page_bytes;
     kind->page_tokens = layout.page_tokens;
-    kind->config.max_pages = max_pages(s, kind);
+    kind->config.max_pages = max_pages(s, kind, &layout);
     MQA_TRY(mqa_cache_create(model->ctx, &kind->config, &kind->cache, err));
     mqa_plan_options plan = mqa_plan_options_default();
     plan.n_heads = hp->n_heads;
@@ -197,8 +193,14 @@ size_t mqa_session_kv_bytes_multi_head(const mqa_session *s)
     size_t bytes = 0;
     for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) {
         if (!s->kind[kind].cache) continue;
+        const mqa_hparams *hp = &s->model->hp;
         mqa_cache_config config = s->kind[kind].config;
-        config.n_kv_heads = s->model->hp.n_heads;
+        config.n_kv_heads = hp->n_heads;
+        if (config.v_in_k) {
+            config.v_in_k = false;
+            config.head_dim_qk = hp->latent.nope + hp->latent.rope;
+            config.head_dim_vo = hp->out_dim;
+        }
         bytes += mqa_cache_bytes_in_use(s->kind[kind].cache) / s->kind[kind].page_bytes *
                  mqa_cache_page_bytes(&config);
     }

@@ -27,6 +27,7 @@ struct mqa_session {
     mqa_session_kind kind[MQA_LAYER_KINDS];
     mqa_workspace ws;
     char recipe[64];
+    mqa_observer observer; /* set it between evaluations; zeroes: none */
     /* Of the eval that is running: */
     mqa_segment *segments; /* [n_numbers] */
     unsigned char *seen;   /* [n_numbers] */
@@ -48,5 +49,10 @@ static inline bool mqa_session_has(const mqa_session *s, int sequence)
 
 /* An empty sequence at a number that has none. */
 mqa_status mqa_session_make(mqa_session *s, int sequence, mqa_error *err);
+
+/* For measuring alone: n_tokens tokens more in a sequence, whose K and V are made up (even in [-1, 1))
+ * instead of computed, in a hundredth of the time. What attends to them costs what it costs behind real ones.
+ * Errors as mqa_sequence_extend; after one the sequence has to be emptied. */
+mqa_status mqa_session_fill(mqa_session *session, int sequence, int64_t n_tokens, mqa_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* The bf16 format's dot products with vdpbf16ps (recipe avx512-bf16/1), for CPUs where it outruns f32 FMA.
+/* The bf16 format's dot products with vdpbf16ps (recipe avx512-bf16), for CPUs where it outruns f32 FMA.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -177,7 +177,7 @@ void mqa_attention_avx512_bf16(mqa_kernels *k)
 {
     mqa_attention_kernels *a = &k->attention[MQA_NUMERICS_FAST];
     mqa_bf16_rows_avx512(a);
-    a->recipe = "avx512-bf16/1";
+    a->recipe = MQA_RECIPE_AVX512_BF16;
     a->scores[MQA_KV_BF16] = scores_bf16;
     a->pv[MQA_KV_BF16] = pv_bf16;
 }

@@ -1,4 +1,4 @@
-/* What the bf16 recipes share: q and p rounded to bf16. And the pair chain of avx512-bf16/1 in plain C.
+/* What the bf16 recipes share: q and p rounded to bf16. And the pair chain of avx512-bf16 in plain C.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -87,7 +87,7 @@ void mqa_avx512_bf16_reference(mqa_kernels *k)
 {
     mqa_attention_kernels *a = &k->attention[MQA_NUMERICS_FAST];
     mqa_bf16_rows_reference(a);
-    a->recipe = "avx512-bf16/1";
+    a->recipe = MQA_RECIPE_AVX512_BF16;
     a->scores[MQA_KV_BF16] = scores_pairs;
     a->pv[MQA_KV_BF16] = pv_pairs;
 }
