@@ -21,6 +21,7 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
 
 /* The subcommands: argv[0] is the command's last word, as in main. They return an exit code. */
 int cli_run(int argc, char **argv);
+int cli_batch(int argc, char **argv);
 int cli_tokenize(int argc, char **argv);
 int cli_detokenize(int argc, char **argv);
 int cli_info(int argc, char **argv);

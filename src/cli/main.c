@@ -15,6 +15,7 @@ static const struct {
     int (*main)(int argc, char **argv);
 } commands[] = {
     {"run", "continue a text, or answer with --chat", cli_run},
+    {"batch", "answer a file of requests, many at a time", cli_batch},
     {"tokenize", "text to token ids", cli_tokenize},
     {"detokenize", "token ids to text", cli_detokenize},
     {"info", "what a model file holds; without a file, what this CPU does best", cli_info},
