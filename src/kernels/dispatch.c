@@ -73,7 +73,10 @@ static void fill(void)
         if (isa == MQA_ISA_AMX) mqa_attention_amx(table);
 #elif defined(__aarch64__)
         if (isa != MQA_ISA_NEON || !mqa_isa_available(MQA_ISA_NEON)) continue;
-        if (mqa_cpu_detect()->neon_dotprod) {
+        if (mqa_cpu_detect()->neon_i8mm) {
+            mqa_attention_neon_i8mm(table);
+            mqa_linear_rows_neon_i8mm(table);
+        } else if (mqa_cpu_detect()->neon_dotprod) {
             mqa_attention_neon_dotprod(table);
             mqa_linear_rows_neon_dotprod(table);
         } else {
