@@ -21,41 +21,12 @@
 #include "kernels/q_row.h"
 #include "kernels/reference/reference.h"
 #include "kernels/simd/unroll.h"
+#include "kernels/template/blocks.h"
 #include "kernels/template/softmax.h"
 #include "kernels/template/turn.h"
 
 #define MAX_BLOCK_ROWS 6
-enum { GRANULE_TILES = MQA_GRANULE / MQA_TILE, DOT8_PART_BYTES = MQA_CELL_ROW / DOT8_PARTS };
-
-/* The rows of the next block, so that the blocks of what is left are even and at most `most`. */
-V16_INLINE int next_rows(int left, int most)
-{
-    const int blocks = (left + most - 1) / most;
-    return (left + blocks - 1) / blocks;
-}
-
-/* Calls BLOCK(rows, vectors) with constants for a block of 1 .. 6 rows. */
-#define BY_ROWS(rows_now, BLOCK, VECTORS)                                                                    \
-    switch (rows_now) {                                                                                      \
-    case 1:                                                                                                  \
-        BLOCK(1, VECTORS(1));                                                                                \
-        break;                                                                                               \
-    case 2:                                                                                                  \
-        BLOCK(2, VECTORS(2));                                                                                \
-        break;                                                                                               \
-    case 3:                                                                                                  \
-        BLOCK(3, VECTORS(3));                                                                                \
-        break;                                                                                               \
-    case 4:                                                                                                  \
-        BLOCK(4, VECTORS(4));                                                                                \
-        break;                                                                                               \
-    case 5:                                                                                                  \
-        BLOCK(5, VECTORS(5));                                                                                \
-        break;                                                                                               \
-    default:                                                                                                 \
-        BLOCK(MAX_BLOCK_ROWS, VECTORS(6));                                                                   \
-        break;                                                                                               \
-    }
+enum { GRANULE_TILES = MQA_GRANULE / MQA_TILE };
 
 /* --- scores: q rows times K tiles --------------------------------------------------------------------- */
 
@@ -173,6 +144,8 @@ V16_INLINE void scores_float(mqa_kv_type type, const void *q_block, int rows, in
         }
     }
 }
+
+enum { DOT8_PART_BYTES = MQA_CELL_ROW / DOT8_PARTS };
 
 V16_INLINE void scores_int8_block(int rows, int tiles, const void *q_block, int r0, int d,
                                   const float *k_scale, const uint8_t *k, size_t tile_bytes, mqa_fetch *fetch,
