@@ -1,5 +1,5 @@
 /* The KV cache: pages of packed tiles, shared by the layers of one kind and by sequences with a common
- * beginning, under a hard byte budget.
+ * beginning, under hard byte budgets: the cache's, and those of accounts.
  *
  * A cache holds n_layers layers of the same shape (a model with global and sliding-window layers has two
  * caches). Sequences own pages of 64, 128 or 256 tokens by a block table that all its layers share. K and V
@@ -30,6 +30,12 @@
  * page is shared and not full replaces it by a copy first (copy on write). A shared page counts once in the
  * budget.
  *
+ * Accounts. A budget for some of the sequences, of one cache or of several (a model's global and its window
+ * cache), and of accounts below it: one for each tenant, say, under one for all. A page is charged to the
+ * account of the sequence that took it, and to all above, from then until it is free: sharing it by a fork,
+ * or giving its sequence another account, moves no charge. Nothing is taken that would pass any of these
+ * budgets.
+ *
  * Outliers. In real models a few dims of K (often of V too) are 10 to 50 times as large as the others, and
  * where a scale serves a whole token, as in int8, all other dims lose the bits that those take. k_hadamard
  * and v_hadamard store a head's dims after an orthonormal Hadamard transform H (QuaRot, arXiv:2404.00456;
@@ -45,11 +51,11 @@
  * in K is transformed as its K is, and v_hadamard isn't looked at; head_dim_vo must be a multiple of K's
  * block then, as it is for 576 and 512, whose blocks have 64 dims: else mqa_cache_create refuses.
  *
- * Threads. What changes a cache or a block table (create, destroy, extend, fork, truncate, evict, defragment)
- * runs alone: no other call on that cache meanwhile. Between such calls mqa_sequence_write,
- * mqa_sequence_write_paged and mqa_sequence_read may run on any number of threads, as long as no two of them
- * have the same layer of the same sequence and one of the two writes. What only asks (lengths, bytes, needs)
- * may run beside them.
+ * Threads. What changes a cache or a block table (create, destroy, extend, fork, truncate, evict, keep,
+ * defragment) runs alone: no other call on that cache meanwhile, or on one that shares an account with it.
+ * Between such calls mqa_sequence_write, mqa_sequence_write_paged and mqa_sequence_read may run on any number
+ * of threads, as long as no two of them have the same layer of the same sequence and one of the two writes.
+ * What only asks (lengths, bytes, needs) may run beside them.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -87,6 +93,7 @@ MQA_API mqa_status mqa_kv_type_parse(const char *name, mqa_kv_type *out, mqa_err
 
 typedef struct mqa_cache mqa_cache;
 typedef struct mqa_sequence mqa_sequence;
+typedef struct mqa_account mqa_account;
 
 typedef struct mqa_cache_config {
     size_t struct_size; /* sizeof(mqa_cache_config) */
@@ -140,6 +147,30 @@ typedef struct mqa_defragment_report {
 } mqa_defragment_report;
 MQA_API void mqa_cache_defragment(mqa_cache *cache, mqa_defragment_report *report); /* report may be NULL */
 
+/* Of those in use, pages that kept sequences alone hold: destroying all of these would free them. */
+MQA_API size_t mqa_cache_bytes_kept(const mqa_cache *cache);
+
+/* ---- accounts ---- */
+
+/* budget_bytes 0: none, it only counts. parent: the account above, or NULL; at most seven above. */
+MQA_API mqa_status mqa_account_create(mqa_context *ctx, mqa_account *parent, size_t budget_bytes,
+                                      mqa_account **out, mqa_error *err);
+/* Gives the handle up. What is charged to it stays so, and charged to those above, until it is free;
+ * sequences that have the account go on as before. */
+MQA_API void mqa_account_destroy(mqa_account **account);
+/* Below what is in use, too: then nothing more is taken until that has come down. 0: none. */
+MQA_API void mqa_account_set_budget(mqa_account *account, size_t budget_bytes);
+
+typedef struct mqa_account_usage {
+    size_t struct_size;   /* sizeof(mqa_account_usage): set it before the call */
+    size_t budget;        /* 0: none */
+    size_t in_use;        /* bytes charged to it and to those below */
+    size_t kept;          /* of them, pages that kept sequences alone hold */
+    size_t window_in_use; /* of in_use, and of kept: in caches with a window */
+    size_t window_kept;
+} mqa_account_usage;
+MQA_API mqa_status mqa_account_get_usage(const mqa_account *account, mqa_account_usage *out, mqa_error *err);
+
 /* ---- sequences ---- */
 
 /* An empty sequence, from position 0 on. */
@@ -156,6 +187,15 @@ MQA_API mqa_status mqa_sequence_create_at(mqa_cache *cache, int64_t first_positi
 /* Gives its pages back, but for those that others share. */
 MQA_API void mqa_sequence_destroy(mqa_sequence **seq);
 
+/* Who pays for the pages it takes from now on; NULL (as created): only the cache's budget counts. A fork has
+ * the account of the sequence it was forked from. */
+MQA_API void mqa_sequence_set_account(mqa_sequence *seq, mqa_account *account);
+
+/* Marks a sequence that is kept for later use only, as in a cache of prefixes: pages that such sequences
+ * alone hold are counted apart (mqa_cache_bytes_kept), since they could be had back. Changes nothing else. A
+ * fork isn't kept. */
+MQA_API void mqa_sequence_keep(mqa_sequence *seq, bool keep);
+
 MQA_API int64_t mqa_sequence_first_position(const mqa_sequence *seq); /* as created */
 /* Where the two runs of tokens held begin and end (above): the first token from which on all are held, and
  * the first that was given back. Both are first_position where none was. */
@@ -169,9 +209,10 @@ MQA_API size_t mqa_sequence_bytes(const mqa_sequence *seq);
 MQA_API size_t mqa_sequence_unique_bytes(const mqa_sequence *seq);
 
 /* Makes room for n_tokens more tokens and moves the length past them; their K and V must then be written in
- * every layer with mqa_sequence_write. All or nothing: MQA_ERR_BUDGET leaves the sequence as it was and names
- * the bytes needed and available. A last page that is shared and not full is copied first. Window caches give
- * back the pages that no token from here on can see. */
+ * every layer with mqa_sequence_write. All or nothing: MQA_ERR_BUDGET, where the cache's budget or one of the
+ * sequence's accounts would be passed, leaves it as it was and names the bytes needed and available. A last
+ * page that is shared and not full is copied first. Window caches give back the pages that no token from here
+ * on can see. */
 MQA_API mqa_status mqa_sequence_extend(mqa_sequence *seq, int64_t n_tokens, mqa_error *err);
 
 /* Back to length tokens (undo of an extend or of speculation). Takes no memory, so it cannot exceed the
@@ -195,13 +236,14 @@ MQA_API int64_t mqa_sequence_shared_tokens(const mqa_sequence *a, const mqa_sequ
  * sinks'; returns the bytes that this frees. 0 in a cache without a window. */
 MQA_API size_t mqa_sequence_evict(mqa_sequence *seq);
 
-/* What an extend or fork would do to the budget, before it is done. It succeeds (if there is memory for the
+/* What an extend or fork would do to the budgets, before it is done. It succeeds (if there is memory for the
  * block table) exactly where taken <= available, and mqa_cache_bytes_in_use then changes by taken - returned.
  */
 typedef struct mqa_cache_need {
-    size_t taken;     /* new pages and copies */
-    size_t returned;  /* pages behind the window, given back before any is taken */
-    size_t available; /* the rest of the budget, with what is returned */
+    size_t taken;              /* new pages and copies */
+    size_t returned;           /* pages behind the window, given back before any is taken */
+    size_t available;          /* the rest of the least budget, with what is returned to it */
+    const mqa_account *scarce; /* whose budget that is; NULL: the cache's */
 } mqa_cache_need;
 MQA_API mqa_status mqa_sequence_extend_need(const mqa_sequence *seq, int64_t n_tokens, mqa_cache_need *out,
                                             mqa_error *err);

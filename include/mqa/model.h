@@ -39,6 +39,8 @@ typedef struct mqa_model_info {
     uint64_t n_params;
     size_t weight_bytes; /* packed, in memory */
     size_t file_bytes;
+    int head_dim_v;   /* values of V in the cache a head; head_dim but for latent attention */
+    int kv_lora_rank; /* multi-head latent attention: V is the first so many values of K; 0: none */
 } mqa_model_info;
 
 MQA_API void mqa_model_get_info(const mqa_model *model, mqa_model_info *out);
@@ -52,7 +54,8 @@ typedef struct mqa_session_options {
     mqa_kv_type k_type, v_type;
     bool kv_plain; /* int8 and int4 store K and V as they are; by default after a Hadamard transform, since
                       they lose much to outlier channels (mqa/cache.h, docs/precision.md) */
-    size_t kv_budget_bytes; /* for all sequences and layers; 0: what context and max_sequences need */
+    size_t kv_budget_bytes; /* for all sequences and layers; 0: what the most of them at their longest need */
+    int max_on_demand;      /* sequences that may be open besides (mqa_session_open); 0: none */
 } mqa_session_options;
 
 MQA_API void mqa_session_options_init(mqa_session_options *out, size_t struct_size);
@@ -68,10 +71,53 @@ MQA_API mqa_status mqa_session_create(mqa_model *model, const mqa_session_option
                                       mqa_error *err);
 MQA_API void mqa_session_destroy(mqa_session **session);
 
-/* Sequences are numbered 0 .. max_sequences-1 and exist from the start, empty. */
+/* Sequences are numbered 0 .. max_sequences-1 and exist from the start, empty; the max_on_demand numbers
+ * after these stand for nothing until opened. */
 MQA_API int64_t mqa_session_length(const mqa_session *session, int sequence);
 /* Keeps the first length tokens; 0 empties it. See mqa_sequence_truncate on windows. */
 MQA_API mqa_status mqa_session_truncate(mqa_session *session, int sequence, int64_t length, mqa_error *err);
+
+/* ---- sequences on demand, and who pays for them ---- */
+
+/* An empty sequence with a number of its own, charged to the session's account. MQA_ERR_BUDGET where
+ * max_on_demand are open. close gives the number and the pages back; fixed sequences are only emptied. */
+MQA_API mqa_status mqa_session_open(mqa_session *session, int *sequence, mqa_error *err);
+MQA_API void mqa_session_close(mqa_session *session, int sequence);
+
+/* The account of kv_budget_bytes, to which every sequence is charged: accounts below it (mqa/cache.h) divide
+ * that budget, and a sequence may be charged to one of them instead. Live as long as the session. */
+MQA_API mqa_account *mqa_session_account(mqa_session *session);
+/* For the pages it takes from now on. MQA_ERR_INVALID_ARGUMENT for an account that isn't the session's or
+ * below it. */
+MQA_API mqa_status mqa_session_set_account(mqa_session *session, int sequence, mqa_account *account,
+                                           mqa_error *err);
+
+/* Makes `to`, which must be empty, begin with the first `length` tokens of `from`, by sharing pages
+ * (mqa_sequence_fork); what is copied is charged to `to`. Rows of sequences that share a beginning are
+ * computed together where they see the same tokens. All or nothing: MQA_ERR_BUDGET, or
+ * MQA_ERR_INVALID_ARGUMENT where window layers no longer have what a token at `length` sees. */
+MQA_API mqa_status mqa_session_fork(mqa_session *session, int from, int64_t length, int to, mqa_error *err);
+/* Whether that could be done, budgets apart. */
+MQA_API bool mqa_session_can_fork(const mqa_session *session, int from, int64_t length);
+
+/* As mqa_sequence_keep and mqa_sequence_evict, in all layers. */
+MQA_API void mqa_session_keep(mqa_session *session, int sequence, bool keep);
+MQA_API size_t mqa_session_evict(mqa_session *session, int sequence);
+
+/* Bytes of its pages, shared ones too; and of those that no other sequence has. */
+MQA_API size_t mqa_session_bytes(const mqa_session *session, int sequence);
+MQA_API size_t mqa_session_unique_bytes(const mqa_session *session, int sequence);
+
+/* The most that a sequence of n_tokens tokens can take while it grows, evaluated in parts of at most `part`
+ * tokens however cut, and evicted after each: what a server has to have in hand for it. */
+typedef struct mqa_session_most {
+    size_t bytes;        /* in global layers: pages other than those of the first n_shared tokens */
+    size_t window_bytes; /* in window layers: all that it ever holds at a time */
+} mqa_session_most;
+MQA_API mqa_session_most mqa_session_most_bytes(const mqa_session *session, int64_t n_shared,
+                                                int64_t n_tokens, int64_t part);
+
+/* ---- evaluation ---- */
 
 typedef enum mqa_logits { MQA_LOGITS_NONE = 0, MQA_LOGITS_LAST = 1, MQA_LOGITS_ALL = 2 } mqa_logits;
 
@@ -91,10 +137,16 @@ typedef struct mqa_eval_item {
 MQA_API mqa_status mqa_session_eval(mqa_session *session, const mqa_eval_item *items, int n_items,
                                     const volatile int *stop, mqa_error *err);
 
+/* Whether the budgets would let these items be evaluated; nothing is done. Exactly what mqa_session_eval goes
+ * by: taken <= available. Else both are of the first extend that fails, and scarce is the account whose
+ * budget is short (NULL: the pages of a cache). returned is 0. Errors: those of the items' arguments. */
+MQA_API mqa_status mqa_session_eval_need(mqa_session *session, const mqa_eval_item *items, int n_items,
+                                         mqa_cache_need *out, mqa_error *err);
+
 MQA_API size_t mqa_session_kv_bytes(const mqa_session *session); /* pages in use, exactly */
 /* What the same pages would take with a K and a V for every query head. */
 MQA_API size_t mqa_session_kv_bytes_multi_head(const mqa_session *session);
-MQA_API const char *mqa_session_recipe(const mqa_session *session); /* "portable/1+int8/1", … */
+MQA_API const char *mqa_session_recipe(const mqa_session *session); /* "portable/2+int8/1", … */
 
 /* Sampling. Filters apply in this order: top_k, top_p, min_p, temperature; ties go to the lower id. */
 typedef struct mqa_sampling {

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 /* popt owns the remaining words, we own the values of options: both live until cli_args_free. */
 static poptContext parser;
 static char **kept;
@@ -67,6 +69,9 @@ static int bad_value(const cli_option *option, const char *text)
     if (option->kind == CLI_REAL)
         return cli_error(CLI_USAGE, "'%.80s' for %s%s: give a number from %g to %g", text, dash, option->name,
                          option->lo, option->hi);
+    if (option->kind == CLI_BYTES)
+        return cli_error(CLI_USAGE, "'%.80s' for %s%s: give bytes, as 1500000, 512MiB or 2GiB", text, dash,
+                         option->name);
     return cli_error(CLI_USAGE, "'%.80s' for %s%s: give %s from %.0f to %.0f", text, dash, option->name,
                      option->kind == CLI_LIST ? "up to 16 whole numbers with commas between,"
                                               : "a whole number",
@@ -101,6 +106,7 @@ static int take_value(const cli_option *option, const char *text)
     mqa_kv_type type;
     int64_t n;
     double x;
+    size_t bytes;
     switch (option->kind) {
     case CLI_FLAG:
         *(bool *)option->out = true;
@@ -108,6 +114,13 @@ static int take_value(const cli_option *option, const char *text)
     case CLI_TEXT:
         *(const char **)option->out = text;
         return CLI_GO_ON;
+    case CLI_TEXTS: {
+        cli_texts *texts = option->out;
+        if (texts->n == sizeof texts->at / sizeof texts->at[0])
+            return cli_error(CLI_USAGE, "more than %d times --%s", texts->n, option->name);
+        texts->at[texts->n++] = text;
+        return CLI_GO_ON;
+    }
     case CLI_INT:
         if (!cli_parse_int(text, &n) || !in_range(option, n)) return bad_value(option, text);
         *(int64_t *)option->out = n;
@@ -115,6 +128,11 @@ static int take_value(const cli_option *option, const char *text)
     case CLI_REAL:
         if (!parse_real(text, &x) || x < option->lo || x > option->hi) return bad_value(option, text);
         *(double *)option->out = x;
+        return CLI_GO_ON;
+    case CLI_BYTES:
+        if (!mqa_bytes_parse(text, &bytes) || (double)bytes < option->lo || (double)bytes > option->hi)
+            return bad_value(option, text);
+        *(size_t *)option->out = bytes;
         return CLI_GO_ON;
     case CLI_LIST:
         return parse_list(option, text, option->out) ? CLI_GO_ON : bad_value(option, text);

@@ -15,8 +15,10 @@
 typedef enum cli_kind {
     CLI_FLAG,    /* bool, no value */
     CLI_TEXT,    /* const char *, valid until cli_args_free */
+    CLI_TEXTS,   /* cli_texts: the option may come several times */
     CLI_INT,     /* int64_t, lo .. hi */
     CLI_REAL,    /* double, lo .. hi */
+    CLI_BYTES,   /* size_t, lo .. hi: "2GiB", "1500000" (base/bytes.h) */
     CLI_LIST,    /* cli_list, each lo .. hi */
     CLI_KV,      /* mqa_kv_type */
     CLI_KV_BOTH, /* mqa_kv_type[2] */
@@ -27,6 +29,11 @@ typedef struct cli_list {
     int64_t at[16];
     int n;
 } cli_list;
+
+typedef struct cli_texts {
+    const char *at[64];
+    int n;
+} cli_texts;
 
 typedef struct cli_option {
     char letter;      /* 0: none */
@@ -39,7 +46,7 @@ typedef struct cli_option {
     bool one_dash; /* "-ctk" is taken as "--ctk" */
 } cli_option;
 
-#define CLI_MAX_OPTIONS 32
+#define CLI_MAX_OPTIONS 64
 #define CLI_MAX_INT     9007199254740991.0 /* what JSON numbers hold exactly */
 
 /* Options of every command that has a context, and of those that have a cache. */

@@ -24,6 +24,8 @@ typedef struct file_report {
     type_sum types[MAX_TYPES];
     int n_types;
     uint32_t layers, heads, kv_heads, head_dim, context; /* heads is 0 where the file doesn't say */
+    uint32_t latent; /* values a token of the cache of latent attention, which is K and V at once; 0: none */
+    uint32_t unfolded; /* of the K and V of one head that it stands for */
 } file_report;
 
 /* A file's text is anybody's: one line, no control characters. */
@@ -65,6 +67,20 @@ static void add_tensor(file_report *r, const mqa_gguf_tensor *tensor)
     r->n_bytes += tensor->n_bytes;
 }
 
+/* Older files give the unfolded lengths under the common keys, and as many KV heads. */
+static void fill_latent(file_report *r)
+{
+    const uint32_t rank = get_number(r, "attention.kv_lora_rank"),
+                   key = get_number(r, "attention.key_length_mla");
+    if (!rank) return;
+    const char *length[] = {"attention.key_length", "attention.value_length"};
+    const char *mla[] = {"attention.key_length_mla", "attention.value_length_mla"};
+    for (int i = 0; i < 2; i++) r->unfolded += get_number(r, key ? mla[i] : length[i]);
+    r->latent = rank + get_number(r, "rope.dimension_count");
+    r->head_dim = r->latent;
+    r->kv_heads = 1;
+}
+
 static void fill(file_report *r)
 {
     get_text(r->gguf, "general.architecture", r->arch, sizeof r->arch);
@@ -77,12 +93,15 @@ static void fill(file_report *r)
     r->context = get_number(r, "context_length");
     if (!r->kv_heads) r->kv_heads = r->heads;
     if (!r->head_dim && r->heads) r->head_dim = get_number(r, "embedding_length") / r->heads;
+    fill_latent(r);
 }
 
 /* K and V of all layers in bf16, windows not heeded. */
-static double token_bytes(const file_report *r, uint32_t kv_heads)
+static double token_bytes(const file_report *r, bool multi_head)
 {
-    return 2.0 * 2.0 * r->layers * kv_heads * r->head_dim;
+    const double of_a_head = r->latent ? r->unfolded : 2.0 * r->head_dim;
+    if (multi_head) return 2.0 * r->layers * r->heads * of_a_head;
+    return 2.0 * r->layers * (r->latent ? r->latent : r->kv_heads * of_a_head);
 }
 
 static void print_text(const file_report *r, bool tensors)
@@ -97,7 +116,7 @@ static void print_text(const file_report *r, bool tensors)
         printf("attention  %" PRIu32 " layers, %" PRIu32 " heads : %" PRIu32 " KV heads of %" PRIu32,
                r->layers, r->heads, r->kv_heads, r->head_dim);
         printf("\nKV cache   %s a token in bf16 if all layers keep it; as multi-head %s\n",
-               cli_bytes(token_bytes(r, r->kv_heads)), cli_bytes(token_bytes(r, r->heads)));
+               cli_bytes(token_bytes(r, false)), cli_bytes(token_bytes(r, true)));
     }
     if (r->context) printf("context    %" PRIu32 " tokens\n", r->context);
     printf("tensors    %zu, %" PRIu64 " parameters, %s\n", mqa_gguf_n_tensors(g), r->n_values,

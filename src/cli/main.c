@@ -19,6 +19,9 @@ static const struct {
     {"detokenize", "token ids to text", cli_detokenize},
     {"info", "what a model file holds; without a file, what this CPU does best", cli_info},
     {"perplexity", "how well a model predicts a text", cli_perplexity},
+    {"inspect", "which head attends where in a text", cli_inspect},
+    {"plan", "what an attention design costs on a machine: memory, time, users", cli_plan},
+    {"compare", "the same model with MHA, GQA, MQA and MLA: run, beside what is planned", cli_compare},
     {"bench", "speed: bench model, bench attention, bench roofline", cli_bench},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

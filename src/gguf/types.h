@@ -62,6 +62,11 @@ const char *mqa_gguf_type_name(uint32_t type);
  * NaN or infinite, with dst filled all the same. Thread safe. */
 mqa_status mqa_gguf_dequantize(uint32_t type, const void *src, float *dst, size_t n_values, mqa_error *err);
 
+/* The other way, by rounding to nearest: dst[n_values] in blocks from src, finite values of at most the
+ * type's range, n_values a multiple of block_values. For F32, F16, BF16, Q8_0 and Q4_0 (a scale for each 32
+ * values, the largest of which is met exactly); MQA_ERR_UNSUPPORTED for others. Thread safe. */
+mqa_status mqa_gguf_quantize(uint32_t type, const float *src, void *dst, size_t n_values, mqa_error *err);
+
 /* n_blocks blocks as integers: q[n_blocks * block_values], scale and min one for each group. min may be
  * NULL where the type has none; otherwise it is filled (with 0 for types without). The type must be a
  * quantised one (quant.bits > 0). False if a scale or min is not finite, or so large (MXFP4 only) that a

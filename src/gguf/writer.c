@@ -4,15 +4,12 @@
  */
 #include "gguf/writer.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/memory.h"
+#include "base/new_file.h"
 #include "base/utf8.h"
 #include "gguf/reader.h"
 
@@ -289,7 +286,8 @@ static bool write_bytes(FILE *f, const void *data, size_t size)
     return size == 0 || fwrite(data, 1, size, f) == size;
 }
 
-static bool write_all(const mqa_gguf_writer *w, const uint8_t *infos, FILE *f)
+/* Stops at the first failure, which f remembers. */
+static void write_all(const mqa_gguf_writer *w, const uint8_t *infos, FILE *f)
 {
     const uint32_t head[2] = {MQA_GGUF_MAGIC, 3};
     const uint64_t counts[2] = {w->tensors.n, w->keys.n};
@@ -299,26 +297,6 @@ static bool write_all(const mqa_gguf_writer *w, const uint8_t *infos, FILE *f)
     for (size_t i = 0; ok && i < w->tensors.n; i++)
         ok = write_bytes(f, w->tensors.data[i].data, w->tensors.data[i].bytes) &&
              pad(f, w->tensors.data[i].bytes, w->alignment);
-    return ok;
-}
-
-static mqa_status write_file(const mqa_gguf_writer *w, const uint8_t *infos, const char *temporary,
-                             const char *path, mqa_error *err)
-{
-    const int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
-    if (f == NULL) {
-        const int reason = errno;
-        if (fd >= 0) close(fd), unlink(temporary);
-        return mqa_fail(err, MQA_ERR_IO, "%s: can't be written: %s", temporary, strerror(reason));
-    }
-    bool ok = write_all(w, infos, f) && fflush(f) == 0 && fsync(fd) == 0;
-    int reason = errno;
-    if (fclose(f) != 0 && ok) ok = false, reason = errno;
-    if (ok && rename(temporary, path) != 0) ok = false, reason = errno;
-    if (ok) return MQA_OK;
-    unlink(temporary);
-    return mqa_fail(err, MQA_ERR_IO, "%s: can't be written: %s", path, strerror(reason));
 }
 
 mqa_status mqa_gguf_writer_finish(const mqa_gguf_writer *w, const char *path, mqa_error *err)
@@ -326,19 +304,16 @@ mqa_status mqa_gguf_writer_finish(const mqa_gguf_writer *w, const char *path, mq
     if (w->first.status != MQA_OK) return mqa_fail(err, w->first.status, "%s: %s", path, w->first.message);
     MQA_TRY(refuse_duplicates(&w->keys, "key", err));
     MQA_TRY(refuse_duplicates(&w->tensors, "tensor", err));
-    const size_t temporary_size = strlen(path) + 32;
-    char *temporary = malloc(temporary_size);
     uint8_t *infos = malloc(w->infos.size + 1);
-    mqa_status status;
-    if (temporary == NULL || infos == NULL) {
-        status = mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "%s: out of memory", path);
-    } else {
-        if (w->infos.size) memcpy(infos, w->infos.data, w->infos.size);
-        place_tensors(w, infos);
-        snprintf(temporary, temporary_size, "%s.%ld.part", path, (long)getpid());
-        status = write_file(w, infos, temporary, path, err);
+    if (infos == NULL) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "%s: out of memory", path);
+    if (w->infos.size) memcpy(infos, w->infos.data, w->infos.size);
+    place_tensors(w, infos);
+    mqa_new_file file;
+    mqa_status status = mqa_new_file_open(path, &file, err);
+    if (status == MQA_OK) {
+        write_all(w, infos, file.stream);
+        status = mqa_new_file_finish(&file, err);
     }
-    free(temporary);
     free(infos);
     return status;
 }

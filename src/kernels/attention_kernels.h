@@ -97,8 +97,14 @@ typedef void mqa_fold_fn(int rows, int d_v, float *a_m, float *a_l, float *a_o, 
 typedef void mqa_finish_fn(int rows, int d_v, const float *m, const float *l, const float *o,
                            float *const *out, float *lse);
 
+/* docs/numerics.md section 4. */
+#define MQA_RECIPE_PORTABLE    "portable/2"
+#define MQA_RECIPE_AVX512_BF16 "avx512-bf16/2"
+#define MQA_RECIPE_AMX_BF16    "amx-bf16/2"
+#define MQA_RECIPE_NEON_BF16   "neon-bf16/1"
+
 typedef struct mqa_attention_kernels {
-    const char *recipe; /* of the bf16 format: "portable/1", … */
+    const char *recipe; /* of the bf16 format: one of the above */
     mqa_pack_q_fn *pack_q[MQA_KV_TYPES];
     mqa_scores_fn *scores[MQA_KV_TYPES];
     mqa_softmax_fn *softmax[MQA_KV_TYPES]; /* by V's format */

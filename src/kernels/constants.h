@@ -9,9 +9,12 @@
 #error "masks need infinities and sums need their order: compile mqa without -ffast-math and its like"
 #endif
 
+#define MQA_MAX_HEAD_DIM 1024
+
 #define MQA_TILE        16  /* tokens (or output columns) in a K tile: the lanes */
 #define MQA_GRANULE     64  /* tokens in the smallest page */
 #define MQA_SPAN        512 /* tokens between two running rescales */
+#define MQA_DOT_BLOCK   16  /* values of d in one chain of a score */
 #define MQA_GROUP_SPANS 16  /* spans folded before groups are folded */
 
 #define MQA_LOG2E    0x1.715476p+0f

@@ -16,7 +16,8 @@ struct mqa_context {
     mqa_pool *pool;
     const mqa_allocator *allocator; /* NULL: the C library's; else &allocator_copy */
     mqa_allocator allocator_copy;
-    mqa_log_sink log; /* line is NULL: silence */
+    mqa_log_sink log;    /* line is NULL: silence */
+    uint64_t rehearsals; /* that there were, for kvcache/growth.c */
 };
 
 /* The attention kernels of the context's numerics. */

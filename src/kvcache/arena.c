@@ -46,8 +46,8 @@ mqa_status mqa_arena_create(mqa_arena *arena, const mqa_allocator *allocator, in
     arena->base = allocator ? allocator->alloc(allocator->user, arena->size, HUGE_PAGE)
                             : reserve(arena->size, arena->layer_stride >= HUGE_PAGE);
     arena->free = mqa_alloc_array(allocator, (size_t)max_pages, sizeof *arena->free);
-    arena->holds = mqa_alloc_array(allocator, (size_t)max_pages, sizeof *arena->holds);
-    if (!arena->base || !arena->free || !arena->holds) {
+    arena->pages = mqa_alloc_array(allocator, (size_t)max_pages, sizeof *arena->pages);
+    if (!arena->base || !arena->free || !arena->pages) {
         const size_t size = arena->size;
         mqa_arena_destroy(arena);
         return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "cannot reserve %zu bytes of addresses for a cache",
@@ -63,32 +63,77 @@ void mqa_arena_destroy(mqa_arena *arena)
     else if (arena->base)
         munmap(arena->base, arena->size);
     mqa_release(arena->allocator, arena->free, (size_t)arena->max_pages * sizeof *arena->free);
-    mqa_release(arena->allocator, arena->holds, (size_t)arena->max_pages * sizeof *arena->holds);
+    mqa_release(arena->allocator, arena->pages, (size_t)arena->max_pages * sizeof *arena->pages);
     *arena = (mqa_arena){0};
 }
 
-int32_t mqa_arena_take(mqa_arena *arena)
+static size_t page_bytes(const mqa_arena *arena)
+{
+    return arena->slice_bytes * (size_t)arena->n_layers;
+}
+
+static bool all_kept(const mqa_page *page)
+{
+    return page->kept > 0 && page->kept == page->holds;
+}
+
+/* A page's holders have changed: whether it could be had back is counted anew. */
+static void recount(mqa_arena *arena, const mqa_page *page, bool was_kept)
+{
+    const bool is_kept = all_kept(page);
+    if (is_kept && !was_kept) {
+        arena->n_kept++;
+        mqa_account_add_kept(page->account, arena->account_kind, page_bytes(arena));
+    } else if (was_kept && !is_kept) {
+        arena->n_kept--;
+        mqa_account_sub_kept(page->account, arena->account_kind, page_bytes(arena));
+    }
+}
+
+int32_t mqa_arena_take(mqa_arena *arena, mqa_account *account, bool kept)
 {
     arena->in_use++;
     const bool fresh = arena->n_free == 0;
-    const int32_t page = fresh ? (int32_t)arena->n_touched++ : arena->free[--arena->n_free];
-    arena->holds[page] = 1;
-    if (fresh && !arena->allocator) return page; /* zeros from the operating system */
+    const int32_t id = fresh ? (int32_t)arena->n_touched++ : arena->free[--arena->n_free];
+    mqa_page *page = &arena->pages[id];
+    *page = (mqa_page){.holds = 1, .kept = kept, .account = account};
+    mqa_account_charge(account, arena->account_kind, page_bytes(arena));
+    recount(arena, page, false);
+    if (fresh && !arena->allocator) return id; /* zeros from the operating system */
     for (int layer = 0; layer < arena->n_layers; layer++)
-        memset(mqa_arena_slice(arena, layer, page), 0, arena->slice_bytes);
-    return page;
+        memset(mqa_arena_slice(arena, layer, id), 0, arena->slice_bytes);
+    return id;
 }
 
-void mqa_arena_hold(mqa_arena *arena, int32_t page)
+void mqa_arena_hold(mqa_arena *arena, int32_t id, bool kept)
 {
-    arena->holds[page]++; /* a holder is a sequence: there is no memory for 2^32 of them */
+    mqa_page *page = &arena->pages[id];
+    const bool was_kept = all_kept(page);
+    page->holds++; /* a holder is a sequence: there is no memory for 2^32 of them */
+    page->kept += kept;
+    recount(arena, page, was_kept);
 }
 
-void mqa_arena_give_back(mqa_arena *arena, int32_t page)
+void mqa_arena_give_back(mqa_arena *arena, int32_t id, bool kept)
 {
-    if (--arena->holds[page] > 0) return;
+    mqa_page *page = &arena->pages[id];
+    const bool was_kept = all_kept(page);
+    page->holds--;
+    page->kept -= kept;
+    recount(arena, page, was_kept);
+    if (page->holds > 0) return;
+    mqa_account_discharge(page->account, arena->account_kind, page_bytes(arena));
+    page->account = NULL;
     arena->in_use--;
-    arena->free[arena->n_free++] = page;
+    arena->free[arena->n_free++] = id;
+}
+
+void mqa_arena_set_kept(mqa_arena *arena, int32_t id, bool kept)
+{
+    mqa_page *page = &arena->pages[id];
+    const bool was_kept = all_kept(page);
+    page->kept += kept ? 1 : -1u;
+    recount(arena, page, was_kept);
 }
 
 int64_t mqa_arena_compact(mqa_arena *arena)
@@ -96,13 +141,13 @@ int64_t mqa_arena_compact(mqa_arena *arena)
     int64_t moved = 0;
     int32_t to = 0;
     for (int32_t from = (int32_t)arena->in_use; from < arena->n_touched; from++) {
-        if (arena->holds[from] == 0) continue;
-        while (arena->holds[to] > 0) to++;
+        if (arena->pages[from].holds == 0) continue;
+        while (arena->pages[to].holds > 0) to++;
         for (int layer = 0; layer < arena->n_layers; layer++)
             memcpy(mqa_arena_slice(arena, layer, to), mqa_arena_slice(arena, layer, from),
                    arena->slice_bytes);
-        arena->holds[to] = arena->holds[from];
-        arena->holds[from] = 0;
+        arena->pages[to] = arena->pages[from];
+        arena->pages[from] = (mqa_page){0};
         arena->free[from] = to;
         moved++;
     }

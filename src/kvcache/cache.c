@@ -39,6 +39,7 @@ mqa_status mqa_cache_create(mqa_context *ctx, const mqa_cache_config *config, mq
     cache->layout = layout;
     mqa_status status = mqa_arena_create(&cache->arena, ctx->allocator, own.n_layers, layout.slice_bytes,
                                          own.max_pages, limit, err);
+    cache->arena.account_kind = own.window > 0;
     if (status != MQA_OK) {
         mqa_release(ctx->allocator, cache, sizeof *cache);
         return status;
@@ -60,6 +61,11 @@ size_t mqa_cache_bytes_in_use(const mqa_cache *cache)
     return (size_t)cache->arena.in_use * cache->layout.page_bytes;
 }
 
+size_t mqa_cache_bytes_kept(const mqa_cache *cache)
+{
+    return (size_t)cache->arena.n_kept * cache->layout.page_bytes;
+}
+
 size_t mqa_cache_bytes_resident(const mqa_cache *cache)
 {
     return (size_t)cache->arena.n_touched * cache->layout.page_bytes;
@@ -69,16 +75,6 @@ size_t mqa_cache_pages_bytes(const mqa_cache *cache, int64_t n_pages)
 {
     size_t bytes;
     return mqa_mul((size_t)n_pages, cache->layout.page_bytes, &bytes) ? bytes : SIZE_MAX;
-}
-
-mqa_status mqa_cache_check_need(const mqa_cache *cache, const mqa_cache_need *need, const char *what,
-                                mqa_error *err)
-{
-    if (need->taken <= need->available) return MQA_OK;
-    return mqa_fail(err, MQA_ERR_BUDGET,
-                    "%s need %zu bytes (%zu pages), %zu of the cache's %zu are available", what, need->taken,
-                    need->taken / cache->layout.page_bytes, need->available,
-                    mqa_cache_pages_bytes(cache, cache->arena.limit_pages));
 }
 
 void mqa_cache_defragment(mqa_cache *cache, mqa_defragment_report *report)

@@ -23,7 +23,7 @@
 #include "kvcache/arena.h"
 #include "mqa/cache.h"
 
-#define MQA_MAX_HEAD_DIM 1024
+#define MQA_MAX_POSITION (INT64_MAX / 2)
 
 typedef struct mqa_cache_layout {
     size_t k_run, v_run; /* bytes of one granule of one head */
@@ -56,6 +56,12 @@ struct mqa_sequence {
     int64_t n_pages, capacity;
     int32_t *pages; /* the block table: arena page ids, without a place for those of the gap */
     bool stale;     /* the last page holds tokens from length on: it was shared when they were truncated */
+    bool kept;      /* nobody runs it: what it alone holds could be had back */
+    mqa_account *account; /* that pays for the pages it takes */
+    /* A rehearsal in which it grew, to this length and gap; its open page was shared and copied. */
+    uint64_t trial;
+    int64_t trial_length, trial_gap_end;
+    bool trial_copied;
 };
 
 /* The blocks in which K and V are stored transformed (kernels/row_kernels.h); 1: as they are given. V in K is
@@ -74,6 +80,20 @@ static inline int mqa_cache_v_block(const mqa_cache_config *config)
  * looked at. given and config are two structs. */
 mqa_status mqa_cache_layout_make(const mqa_cache_config *given, mqa_cache_config *config,
                                  mqa_cache_layout *out, mqa_error *err);
+
+/* ---- sizes before there is a cache (sizes.c): sessions reserve by them, the planner reports them ---- */
+
+/* The most pages that a sequence of up to n_tokens has at any moment, however it is appended, at most chunk
+ * tokens at once. n_tokens, chunk >= 1. */
+int64_t mqa_most_pages(const mqa_cache_layout *layout, int64_t window, int64_t n_tokens, int64_t chunk);
+/* The same in bytes; SIZE_MAX and 0 as mqa_kv_bytes. */
+size_t mqa_kv_most_bytes(const mqa_cache_config *config, int64_t n_tokens, int64_t chunk);
+/* mqa_kv_bytes for n_sequences of n_tokens each, forks of one of them when it had `shared` tokens (0 ..
+ * n_tokens): pages in use, shared ones once. */
+size_t mqa_kv_shared_bytes(const mqa_cache_config *config, int64_t n_tokens, int64_t chunk, int64_t shared,
+                           int64_t n_sequences);
+
+/* ---- the block table's arithmetic ---- */
 
 static inline int64_t mqa_pages_for(int64_t n_tokens, int page_tokens)
 {
@@ -146,9 +166,32 @@ void mqa_granule_clear(const mqa_cache *cache, unsigned char *run, int from, int
 /* For fork: a sequence with room for a block table of n_pages. */
 mqa_status mqa_sequence_make(mqa_cache *cache, int64_t first_position, int64_t n_pages, mqa_sequence **out,
                              mqa_error *err);
+/* The last page, if it isn't full and other sequences have it too: the next extend copies it. */
+bool mqa_sequence_must_copy(const mqa_sequence *seq);
+/* Where the pages begin that a token at `length` needs by its window, in a sequence whose gap ends at
+ * gap_end; those of sinks come before. */
+static inline int64_t mqa_sequence_live_page(const mqa_sequence *seq, int64_t length, int64_t gap_end)
+{
+    const int64_t page = mqa_live_page(&seq->cache->layout, seq->cache->config.window, length);
+    return page > gap_end ? page : gap_end;
+}
+
+/* mqa_sequence_fork and its need, with who pays for the fork's pages. */
+mqa_status mqa_sequence_fork_for(mqa_sequence *seq, int64_t length, mqa_account *account, mqa_sequence **out,
+                                 mqa_error *err);
+mqa_status mqa_sequence_fork_need_for(const mqa_sequence *seq, int64_t length, const mqa_account *account,
+                                      mqa_cache_need *out, mqa_error *err);
+
+/* Rehearsals: what a series of extends, of any sequences in any caches of a context, would do to the budgets,
+ * without doing it. Exact, pages shared among them included. begin gives a name; each extend then gives its
+ * need, and where it would succeed all after it are measured as if it had been done. Nothing else is called
+ * on these caches meanwhile; what a rehearsal leaves behind means nothing to anybody. */
+uint64_t mqa_rehearsal_begin(mqa_context *ctx);
+mqa_status mqa_rehearse_extend(uint64_t rehearsal, mqa_sequence *seq, int64_t n_tokens, mqa_cache_need *out,
+                               mqa_error *err);
 /* Whether it could go back to length: in range, and nothing that the window there shows was given back. */
 mqa_status mqa_sequence_check_back(const mqa_sequence *seq, const char *what, int64_t length, mqa_error *err);
-/* what: who takes the pages, for the message. */
+/* what: who takes the pages, for the message. Fails where need says that they aren't to be had. */
 mqa_status mqa_cache_check_need(const mqa_cache *cache, const mqa_cache_need *need, const char *what,
                                 mqa_error *err);
 /* n pages in bytes; SIZE_MAX where that is too much to say. */

@@ -94,22 +94,3 @@ mqa_status mqa_cache_layout_make(const mqa_cache_config *given, mqa_cache_config
     out->page_bytes = out->slice_bytes * (size_t)config->n_layers;
     return MQA_OK;
 }
-
-size_t mqa_cache_page_bytes(const mqa_cache_config *config)
-{
-    mqa_cache_config own;
-    mqa_cache_layout layout = {0};
-    return mqa_cache_layout_make(config, &own, &layout, NULL) == MQA_OK ? layout.page_bytes : 0;
-}
-
-size_t mqa_kv_bytes(const mqa_cache_config *config, int64_t n_tokens, int64_t chunk)
-{
-    mqa_cache_config own;
-    mqa_cache_layout layout = {0};
-    if (mqa_cache_layout_make(config, &own, &layout, NULL) != MQA_OK || n_tokens < 1 || chunk < 1) return 0;
-    const int64_t last_chunk = (n_tokens - 1) / chunk * chunk; /* where the last extend began */
-    const int64_t pages =
-        mqa_pages_for(n_tokens, layout.page_tokens) - mqa_dead_pages(&layout, own.window, last_chunk);
-    size_t bytes;
-    return mqa_mul((size_t)pages, layout.page_bytes, &bytes) ? bytes : SIZE_MAX;
-}

@@ -9,8 +9,6 @@
 #include "base/status.h"
 #include "kvcache/cache.h"
 
-#define MAX_POSITION (INT64_MAX / 2)
-
 _Static_assert(MQA_SEQUENCE_UNIT == MQA_SPAN * MQA_GROUP_SPANS, "a group of spans");
 
 static const mqa_allocator *allocator_of(const mqa_sequence *seq)
@@ -78,6 +76,20 @@ mqa_status mqa_sequence_make(mqa_cache *cache, int64_t first_position, int64_t n
     return MQA_OK;
 }
 
+void mqa_sequence_set_account(mqa_sequence *seq, mqa_account *account)
+{
+    mqa_account *before = seq->account;
+    seq->account = mqa_account_hold(account);
+    mqa_account_let_go(before);
+}
+
+void mqa_sequence_keep(mqa_sequence *seq, bool keep)
+{
+    if (seq->kept == keep) return;
+    seq->kept = keep;
+    for (int64_t i = 0; i < seq->n_pages; i++) mqa_arena_set_kept(&seq->cache->arena, seq->pages[i], keep);
+}
+
 mqa_status mqa_sequence_create(mqa_cache *cache, mqa_sequence **out, mqa_error *err)
 {
     return mqa_sequence_create_at(cache, 0, out, err);
@@ -89,7 +101,7 @@ mqa_status mqa_sequence_create_at(mqa_cache *cache, int64_t first_position, mqa_
     if (!cache || !out)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_sequence_create: cache or out is NULL");
     *out = NULL;
-    if (first_position < 0 || first_position > MAX_POSITION || first_position % MQA_SEQUENCE_UNIT != 0)
+    if (first_position < 0 || first_position > MQA_MAX_POSITION || first_position % MQA_SEQUENCE_UNIT != 0)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "first_position is %" PRId64 ": give a multiple of %d from 0 up, below 2^62",
                         first_position, MQA_SEQUENCE_UNIT);
@@ -100,7 +112,7 @@ mqa_status mqa_sequence_create_at(mqa_cache *cache, int64_t first_position, mqa_
 static void drop_end(mqa_sequence *seq, int64_t end)
 {
     const int64_t n = mqa_sequence_slot(seq, end);
-    while (seq->n_pages > n) mqa_arena_give_back(&seq->cache->arena, seq->pages[--seq->n_pages]);
+    while (seq->n_pages > n) mqa_arena_give_back(&seq->cache->arena, seq->pages[--seq->n_pages], seq->kept);
     if (end <= seq->gap_begin) seq->gap_end = seq->gap_begin; /* nothing is behind it */
 }
 
@@ -109,7 +121,7 @@ static void drop_behind(mqa_sequence *seq, int64_t live_page)
 {
     const int64_t from = mqa_sequence_slot(seq, seq->gap_end), to = mqa_sequence_slot(seq, live_page);
     if (to == from) return;
-    for (int64_t i = from; i < to; i++) mqa_arena_give_back(&seq->cache->arena, seq->pages[i]);
+    for (int64_t i = from; i < to; i++) mqa_arena_give_back(&seq->cache->arena, seq->pages[i], seq->kept);
     memmove(seq->pages + from, seq->pages + to, (size_t)(seq->n_pages - to) * sizeof *seq->pages);
     seq->n_pages -= to - from;
     seq->gap_end = live_page;
@@ -121,6 +133,7 @@ void mqa_sequence_destroy(mqa_sequence **seq)
     if (!seq || !*seq) return;
     drop_end(*seq, (*seq)->first_page);
     unlink_from_cache(*seq);
+    mqa_account_let_go((*seq)->account);
     mqa_release(allocator_of(*seq), (*seq)->pages, (size_t)(*seq)->capacity * sizeof(int32_t));
     mqa_release(allocator_of(*seq), *seq, sizeof **seq);
     *seq = NULL;
@@ -168,44 +181,16 @@ size_t mqa_sequence_unique_bytes(const mqa_sequence *seq)
 
 /* ---- growing ---- */
 
-/* Where the pages begin that the next token's window needs; those of sinks come before. */
-static int64_t live_page(const mqa_sequence *seq)
-{
-    const int64_t page = mqa_live_page(&seq->cache->layout, seq->cache->config.window, seq->length);
-    return page > seq->gap_end ? page : seq->gap_end;
-}
-
 /* The last page, if it isn't full; -1: there is none such. */
 static int32_t open_page(const mqa_sequence *seq)
 {
     return seq->length % page_tokens(seq) != 0 ? seq->pages[seq->n_pages - 1] : -1;
 }
 
-static bool must_copy(const mqa_sequence *seq)
+bool mqa_sequence_must_copy(const mqa_sequence *seq)
 {
     const int32_t page = open_page(seq);
     return page >= 0 && mqa_arena_is_shared(&seq->cache->arena, page);
-}
-
-mqa_status mqa_sequence_extend_need(const mqa_sequence *seq, int64_t n_tokens, mqa_cache_need *out,
-                                    mqa_error *err)
-{
-    if (!seq || !out || n_tokens < 0 || n_tokens > MAX_POSITION - seq->length)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "extend by %" PRId64 " tokens: out of range",
-                        n_tokens);
-    const mqa_cache *cache = seq->cache;
-    const int64_t rest = cache->arena.limit_pages - cache->arena.in_use;
-    int64_t taken = 0, returned = 0;
-    if (n_tokens > 0) {
-        taken = mqa_pages_for(seq->length + n_tokens, page_tokens(seq)) -
-                mqa_pages_for(seq->length, page_tokens(seq)) + must_copy(seq);
-        returned =
-            count_unique(seq, mqa_sequence_slot(seq, seq->gap_end), mqa_sequence_slot(seq, live_page(seq)));
-    }
-    *out = (mqa_cache_need){.taken = mqa_cache_pages_bytes(cache, taken),
-                            .returned = mqa_cache_pages_bytes(cache, returned),
-                            .available = mqa_cache_pages_bytes(cache, rest + returned)};
-    return MQA_OK;
 }
 
 /* The last page becomes one that may be written from `length` on, where it holds zeros. */
@@ -214,10 +199,10 @@ static void open_for_writing(mqa_sequence *seq)
     const mqa_cache *cache = seq->cache;
     const int used = (int)(seq->length % page_tokens(seq));
     int32_t *page = &seq->pages[seq->n_pages - 1];
-    if (must_copy(seq)) {
-        const int32_t copy = mqa_arena_take(&seq->cache->arena);
+    if (mqa_sequence_must_copy(seq)) {
+        const int32_t copy = mqa_arena_take(&seq->cache->arena, seq->account, seq->kept);
         mqa_page_copy(cache, copy, *page, used);
-        mqa_arena_give_back(&seq->cache->arena, *page);
+        mqa_arena_give_back(&seq->cache->arena, *page, seq->kept);
         *page = copy;
     } else if (seq->stale) {
         mqa_page_clear(cache, *page, used, page_tokens(seq));
@@ -236,10 +221,11 @@ mqa_status mqa_sequence_extend(mqa_sequence *seq, int64_t n_tokens, mqa_error *e
     const int64_t end = mqa_pages_for(seq->length + n_tokens, page_tokens(seq));
     MQA_TRY(grow_table(seq, mqa_sequence_slot(seq, end), err));
 
-    drop_behind(seq, live_page(seq));
+    drop_behind(seq, mqa_sequence_live_page(seq, seq->length, seq->gap_end));
     if (open_page(seq) >= 0) open_for_writing(seq);
     const int64_t n_pages = mqa_sequence_slot(seq, end);
-    while (seq->n_pages < n_pages) seq->pages[seq->n_pages++] = mqa_arena_take(&seq->cache->arena);
+    while (seq->n_pages < n_pages)
+        seq->pages[seq->n_pages++] = mqa_arena_take(&seq->cache->arena, seq->account, seq->kept);
     seq->length += n_tokens;
     seq->version++;
     return MQA_OK;
@@ -248,7 +234,7 @@ mqa_status mqa_sequence_extend(mqa_sequence *seq, int64_t n_tokens, mqa_error *e
 size_t mqa_sequence_evict(mqa_sequence *seq)
 {
     const size_t before = mqa_cache_bytes_in_use(seq->cache);
-    drop_behind(seq, live_page(seq));
+    drop_behind(seq, mqa_sequence_live_page(seq, seq->length, seq->gap_end));
     return before - mqa_cache_bytes_in_use(seq->cache);
 }
 

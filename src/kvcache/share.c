@@ -9,25 +9,19 @@
 #include "base/status.h"
 #include "kvcache/cache.h"
 
-mqa_status mqa_sequence_fork_need(const mqa_sequence *seq, int64_t length, mqa_cache_need *out,
-                                  mqa_error *err)
+mqa_status mqa_sequence_fork(mqa_sequence *seq, int64_t length, mqa_sequence **out, mqa_error *err)
 {
-    if (!out) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_sequence_fork_need: out is NULL");
-    MQA_TRY(mqa_sequence_check_back(seq, "fork", length, err));
-    const mqa_cache *cache = seq->cache;
-    const int64_t rest = cache->arena.limit_pages - cache->arena.in_use;
-    *out = (mqa_cache_need){.taken = mqa_cache_pages_bytes(cache, length % cache->layout.page_tokens != 0),
-                            .available = mqa_cache_pages_bytes(cache, rest)};
-    return MQA_OK;
+    return mqa_sequence_fork_for(seq, length, seq ? seq->account : NULL, out, err);
 }
 
-mqa_status mqa_sequence_fork(mqa_sequence *seq, int64_t length, mqa_sequence **out, mqa_error *err)
+mqa_status mqa_sequence_fork_for(mqa_sequence *seq, int64_t length, mqa_account *account, mqa_sequence **out,
+                                 mqa_error *err)
 {
     if (!out) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_sequence_fork: out is NULL");
     *out = NULL;
     mqa_cache_need need = {0};
     char what[48];
-    MQA_TRY(mqa_sequence_fork_need(seq, length, &need, err));
+    MQA_TRY(mqa_sequence_fork_need_for(seq, length, account, &need, err));
     snprintf(what, sizeof what, "a fork's own tokens (from %" PRId64 ")", length);
     MQA_TRY(mqa_cache_check_need(seq->cache, &need, what, err));
 
@@ -38,13 +32,14 @@ mqa_status mqa_sequence_fork(mqa_sequence *seq, int64_t length, mqa_sequence **o
     MQA_TRY(mqa_sequence_make(cache, seq->first_position, whole + (rest > 0), &fork, err));
     *out = fork;
     fork->length = length;
+    fork->account = mqa_account_hold(account);
     if (length > mqa_sequence_first_gone(seq)) fork->gap_end = seq->gap_end;
     for (int64_t i = 0; i < whole; i++) {
         fork->pages[fork->n_pages++] = seq->pages[i];
-        mqa_arena_hold(&cache->arena, seq->pages[i]);
+        mqa_arena_hold(&cache->arena, seq->pages[i], false);
     }
     if (rest > 0) {
-        const int32_t copy = mqa_arena_take(&cache->arena);
+        const int32_t copy = mqa_arena_take(&cache->arena, account, false);
         mqa_page_copy(cache, copy, seq->pages[whole], rest);
         fork->pages[fork->n_pages++] = copy;
     }

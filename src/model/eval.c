@@ -44,65 +44,59 @@ static bool at_end(const mqa_eval_item *items, int n_items, cursor *at, int chun
 
 /* ---- the budget ---- */
 
-static size_t bytes_held(const mqa_session *s, int sequence)
+/* One step's extends, kind by kind as extend_and_plan does them, until one fails. Moves the cursor past it.
+ */
+static mqa_status rehearse_step(mqa_session *s, uint64_t rehearsal, const mqa_eval_item *items, int n_items,
+                                cursor *at, mqa_cache_need *need, mqa_error *err)
 {
-    size_t bytes = 0;
-    for (int k = 0; k < MQA_LAYER_KINDS; k++)
-        if (s->kind[k].cache)
-            bytes += (size_t)s->kind[k].sequences[sequence]->n_pages * s->kind[k].page_bytes;
-    return bytes;
-}
-
-/* What a sequence holds after an extend from begin to end tokens. */
-static size_t bytes_after(const mqa_session *s, int64_t begin, int64_t end)
-{
-    size_t bytes = 0;
+    const cursor begin = *at;
     for (int k = 0; k < MQA_LAYER_KINDS; k++) {
-        const mqa_session_kind *kind = &s->kind[k];
-        if (!kind->cache) continue;
-        const int64_t pages = mqa_pages_for(end, kind->page_tokens) -
-                              mqa_dead_pages(&kind->cache->layout, kind->config.window, begin);
-        bytes += (size_t)pages * kind->page_bytes;
-    }
-    return bytes;
-}
-
-/* The most bytes of pages in use at any time of evaluating the items; exact. */
-static size_t peak_bytes(const mqa_session *s, const mqa_eval_item *items, int n_items)
-{
-    size_t bytes = mqa_session_kv_bytes(s), peak = bytes, before = 0;
-    for (cursor at = {0}; !at_end(items, n_items, &at, s->options.chunk);) {
-        for (int part; (part = next_part(items, n_items, &at)) > 0; advance(&at, part)) {
-            const int sequence = items[at.item].sequence;
-            const int64_t begin = mqa_session_length(s, sequence) + at.done;
-            if (at.done == 0) before = bytes_held(s, sequence);
-            const size_t after = bytes_after(s, begin, begin + part);
-            bytes = bytes - before + after;
-            before = after;
-            if (bytes > peak) peak = bytes;
+        if (!s->kind[k].cache) continue;
+        *at = begin;
+        for (int part; (part = next_part(items, n_items, at)) > 0; advance(at, part)) {
+            mqa_sequence *sequence = s->kind[k].sequences[items[at->item].sequence];
+            MQA_TRY(mqa_rehearse_extend(rehearsal, sequence, part, need, err));
+            if (need->taken > need->available) return MQA_OK;
         }
     }
-    return peak;
+    return MQA_OK;
 }
 
-static mqa_status check_budget(const mqa_session *s, const mqa_eval_item *items, int n_items, mqa_error *err)
+static mqa_status find_need(mqa_session *s, const mqa_eval_item *items, int n_items, mqa_cache_need *need,
+                            mqa_error *err)
 {
-    if (s->options.kv_budget_bytes == 0) return MQA_OK;
-    const size_t peak = peak_bytes(s, items, n_items);
-    if (peak <= s->options.kv_budget_bytes) return MQA_OK;
+    *need = (mqa_cache_need){0};
+    const uint64_t rehearsal = mqa_rehearsal_begin(s->model->ctx);
+    for (cursor at = {0}; need->taken <= need->available && !at_end(items, n_items, &at, s->options.chunk);)
+        MQA_TRY(rehearse_step(s, rehearsal, items, n_items, &at, need, err));
+    need->returned = 0;
+    return MQA_OK;
+}
+
+static mqa_status check_budget(mqa_session *s, const mqa_eval_item *items, int n_items, mqa_error *err)
+{
+    mqa_cache_need need;
+    MQA_TRY(find_need(s, items, n_items, &need, err));
+    if (need.taken <= need.available) return MQA_OK;
+    mqa_account_usage usage = {.struct_size = sizeof usage};
+    (void)mqa_account_get_usage(need.scarce ? need.scarce : s->account, &usage, NULL);
     return mqa_fail(err, MQA_ERR_BUDGET,
-                    "these tokens would bring the KV cache to %zu bytes; its budget is %zu, %zu are in use",
-                    peak, s->options.kv_budget_bytes, mqa_session_kv_bytes(s));
+                    "these tokens come to where %zu bytes more of the KV cache are needed and %zu are "
+                    "available; %s budget is %zu, %zu are in use",
+                    need.taken, need.available,
+                    need.scarce && need.scarce != s->account ? "their account's" : "its", usage.budget,
+                    usage.in_use);
 }
 
 /* ---- arguments ---- */
 
 static mqa_status check_item(mqa_session *s, const mqa_eval_item *item, int index, mqa_error *err)
 {
-    if (item->sequence < 0 || item->sequence >= s->options.max_sequences)
+    if (!mqa_session_has(s, item->sequence))
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                        "item %d: there is no sequence %d (max_sequences is %d)", index, item->sequence,
-                        s->options.max_sequences);
+                        "item %d: there is no sequence %d (max_sequences is %d, of %d on demand it isn't one "
+                        "that is open)",
+                        index, item->sequence, s->options.max_sequences, s->options.max_on_demand);
     if (s->seen[item->sequence]++)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "item %d: sequence %d occurs twice", index,
                         item->sequence);
@@ -126,9 +120,25 @@ static mqa_status check_item(mqa_session *s, const mqa_eval_item *item, int inde
 
 static mqa_status check_items(mqa_session *s, const mqa_eval_item *items, int n_items, mqa_error *err)
 {
-    memset(s->seen, 0, (size_t)s->options.max_sequences);
+    memset(s->seen, 0, (size_t)s->n_numbers);
     for (int i = 0; i < n_items; i++) MQA_TRY(check_item(s, &items[i], i, err));
-    return check_budget(s, items, n_items, err);
+    return MQA_OK;
+}
+
+static mqa_status check_call(mqa_session *s, const mqa_eval_item *items, int n_items, const char *call,
+                             mqa_error *err)
+{
+    if (!s || n_items < 0 || (n_items > 0 && !items))
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "%s: session or items is NULL", call);
+    return check_items(s, items, n_items, err);
+}
+
+mqa_status mqa_session_eval_need(mqa_session *s, const mqa_eval_item *items, int n_items, mqa_cache_need *out,
+                                 mqa_error *err)
+{
+    if (!out) return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_session_eval_need: out is NULL");
+    MQA_TRY(check_call(s, items, n_items, "mqa_session_eval_need", err));
+    return find_need(s, items, n_items, out, err);
 }
 
 /* ---- one step ---- */
@@ -193,9 +203,8 @@ static mqa_status run_step(mqa_session *s, mqa_step *step, mqa_error *err)
 mqa_status mqa_session_eval(mqa_session *s, const mqa_eval_item *items, int n_items, const volatile int *stop,
                             mqa_error *err)
 {
-    if (!s || n_items < 0 || (n_items > 0 && !items))
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "mqa_session_eval: session or items is NULL");
-    MQA_TRY(check_items(s, items, n_items, err));
+    MQA_TRY(check_call(s, items, n_items, "mqa_session_eval", err));
+    MQA_TRY(check_budget(s, items, n_items, err));
     const mqa_context *ctx = s->model->ctx;
     mqa_plan *const plans[MQA_LAYER_KINDS] = {s->kind[0].plan, s->kind[1].plan};
     const mqa_fpenv saved = mqa_fpenv_enter();
@@ -215,7 +224,8 @@ mqa_status mqa_session_eval(mqa_session *s, const mqa_eval_item *items, int n_it
                          .tokens = s->tokens,
                          .wanted = s->wanted,
                          .logits = s->logits,
-                         .not_finite = &not_finite};
+                         .not_finite = &not_finite,
+                         .observer = &s->observer};
         for (int part; (part = next_part(items, n_items, &at)) > 0; advance(&at, part))
             add_part(s, &step, &items[at.item], at.done, part);
         status = run_step(s, &step, err);

@@ -81,13 +81,17 @@ mqa_status mqa_check_neutral(const mqa_gguf *gguf, const char *arch, const mqa_n
     return MQA_OK;
 }
 
-static mqa_status read_shape(const mqa_gguf *gguf, const char *arch, mqa_hparams *hp, mqa_error *err)
+static mqa_status read_sizes(const mqa_gguf *gguf, const char *arch, mqa_hparams *hp, mqa_error *err)
 {
     MQA_TRY(mqa_read_int(gguf, arch, "block_count", false, 1, MAX_LAYERS, &hp->n_layers, err));
     MQA_TRY(mqa_read_int(gguf, arch, "context_length", false, 1, INT_MAX, &hp->context_length, err));
     MQA_TRY(mqa_read_int(gguf, arch, "embedding_length", false, 1, MAX_EMBD, &hp->n_embd, err));
     MQA_TRY(mqa_read_int(gguf, arch, "feed_forward_length", false, 1, MAX_FF, &hp->n_ff, err));
-    MQA_TRY(mqa_read_int(gguf, arch, "attention.head_count", false, 1, MAX_HEADS, &hp->n_heads, err));
+    return mqa_read_int(gguf, arch, "attention.head_count", false, 1, MAX_HEADS, &hp->n_heads, err);
+}
+
+static mqa_status read_heads(const mqa_gguf *gguf, const char *arch, mqa_hparams *hp, mqa_error *err)
+{
     hp->n_kv_heads = hp->n_heads;
     MQA_TRY(mqa_read_int(gguf, arch, "attention.head_count_kv", true, 1, MAX_HEADS, &hp->n_kv_heads, err));
     if (hp->n_heads % hp->n_kv_heads != 0)
@@ -109,6 +113,48 @@ static mqa_status read_shape(const mqa_gguf *gguf, const char *arch, mqa_hparams
                         "%s: a head has %d values (%s.embedding_length / attention.head_count "
                         "or attention.key_length): not an even number in [2, %d]",
                         mqa_gguf_path(gguf), hp->head_dim, arch, MAX_HEAD_DIM);
+    hp->v_dim = hp->out_dim = hp->head_dim;
+    return MQA_OK;
+}
+
+/* Multi-head latent attention. Files say it in one of two ways: of the heads that the latent cache is read
+ * with (head_count_kv 1, key_length rank + rope, value_length rank, and the heads' own lengths as *_mla), or,
+ * the older ones, of those that K and V would be unfolded to. */
+static mqa_status read_latent(const mqa_gguf *gguf, const char *arch, mqa_hparams *hp, mqa_error *err)
+{
+    mqa_latent_hparams *l = &hp->latent;
+    const char *path = mqa_gguf_path(gguf);
+    int key = 0, value = 0, kv_heads = hp->n_heads;
+    MQA_TRY(mqa_read_int(gguf, arch, "attention.kv_lora_rank", false, 1, MAX_HEAD_DIM, &l->kv_rank, err));
+    MQA_TRY(mqa_read_int(gguf, arch, "attention.q_lora_rank", true, 0, MAX_EMBD, &l->q_rank, err));
+    MQA_TRY(mqa_read_int(gguf, arch, "rope.dimension_count", false, 2, MAX_HEAD_DIM, &l->rope, err));
+    MQA_TRY(mqa_read_int(gguf, arch, "attention.head_count_kv", true, 1, MAX_HEADS, &kv_heads, err));
+    MQA_TRY(mqa_read_int(gguf, arch, "attention.key_length", false, 2, MAX_HEAD_DIM, &key, err));
+    MQA_TRY(mqa_read_int(gguf, arch, "attention.value_length", false, 1, MAX_HEAD_DIM, &value, err));
+    hp->head_dim = l->kv_rank + l->rope;
+    char name[KEY_BYTES];
+    l->unfolded = !mqa_gguf_find_value(gguf, full_key(name, arch, "attention.key_length_mla"));
+    if (!l->unfolded) {
+        if (key != hp->head_dim || value != l->kv_rank)
+            return mqa_fail(err, MQA_ERR_FORMAT,
+                            "%s: %s.attention.key_length %d and value_length %d don't go with kv_lora_rank "
+                            "%d and rope.dimension_count %d",
+                            path, arch, key, value, l->kv_rank, l->rope);
+        MQA_TRY(mqa_read_int(gguf, arch, "attention.key_length_mla", false, 2, MAX_HEAD_DIM, &key, err));
+        MQA_TRY(mqa_read_int(gguf, arch, "attention.value_length_mla", false, 1, MAX_HEAD_DIM, &value, err));
+    }
+    if (kv_heads != (l->unfolded ? hp->n_heads : 1))
+        return mqa_fail(err, MQA_ERR_FORMAT, "%s: %s.attention.head_count_kv is %d: %d goes with the lengths",
+                        path, arch, kv_heads, l->unfolded ? hp->n_heads : 1);
+    if (l->rope >= key || l->rope % 2 != 0 || hp->head_dim > MAX_HEAD_DIM)
+        return mqa_fail(err, MQA_ERR_FORMAT,
+                        "%s: %s.rope.dimension_count is %d: not an even number below the %d of a head's key "
+                        "that makes at most %d with kv_lora_rank %d",
+                        path, arch, l->rope, key, MAX_HEAD_DIM, l->kv_rank);
+    l->nope = key - l->rope;
+    hp->n_kv_heads = 1;
+    hp->v_dim = l->kv_rank;
+    hp->out_dim = value;
     return MQA_OK;
 }
 
@@ -119,11 +165,33 @@ static mqa_status read_factor(const mqa_gguf *gguf, const char *arch, const char
     return mqa_read_double(gguf, arch, key, true, 1e-3, 1e6, factor, err);
 }
 
-static mqa_status read_rope(const mqa_gguf *gguf, const char *arch, mqa_rope_config *rope, int head_dim,
-                            mqa_error *err)
+/* YaRN (arXiv:2309.00071), by the keys of llama.cpp's converter. */
+static mqa_status read_yarn(const mqa_gguf *gguf, const char *arch, const mqa_hparams *hp,
+                            mqa_rope_config *rope, mqa_error *err)
 {
-    rope->n_dims = head_dim;
-    MQA_TRY(mqa_read_int(gguf, arch, "rope.dimension_count", true, 2, head_dim, &rope->n_dims, err));
+    static const mqa_neutral_key neutral[] = {{"rope.scaling.yarn_ext_factor", 1},
+                                              {"rope.scaling.attn_factor", 1}};
+    int original = hp->context_length;
+    rope->scaling = MQA_ROPE_SCALING_YARN;
+    MQA_TRY(mqa_check_neutral(gguf, arch, neutral, sizeof neutral / sizeof neutral[0], err));
+    MQA_TRY(read_factor(gguf, arch, "rope.scaling.factor", &rope->factor, err));
+    MQA_TRY(
+        mqa_read_int(gguf, arch, "rope.scaling.original_context_length", true, 1, INT_MAX, &original, err));
+    MQA_TRY(
+        mqa_read_double(gguf, arch, "rope.scaling.yarn_beta_fast", true, 1e-3, 1e6, &rope->beta_fast, err));
+    MQA_TRY(
+        mqa_read_double(gguf, arch, "rope.scaling.yarn_beta_slow", true, 1e-3, 1e6, &rope->beta_slow, err));
+    MQA_TRY(mqa_read_double(gguf, arch, "rope.scaling.yarn_attn_factor", true, 1e-3, 1e3,
+                            &rope->attention_factor, err));
+    rope->original_context = original;
+    return MQA_OK;
+}
+
+static mqa_status read_rope(const mqa_gguf *gguf, const char *arch, const mqa_hparams *hp,
+                            mqa_rope_config *rope, mqa_error *err)
+{
+    rope->n_dims = hp->head_dim;
+    MQA_TRY(mqa_read_int(gguf, arch, "rope.dimension_count", true, 2, hp->head_dim, &rope->n_dims, err));
     if (rope->n_dims % 2 != 0)
         return mqa_fail(err, MQA_ERR_FORMAT, "%s: %s.rope.dimension_count is odd (%d)", mqa_gguf_path(gguf),
                         arch, rope->n_dims);
@@ -135,23 +203,23 @@ static mqa_status read_rope(const mqa_gguf *gguf, const char *arch, mqa_rope_con
     char name[KEY_BYTES];
     mqa_gguf_str type = {.data = "none", .size = 4};
     MQA_TRY(mqa_gguf_optional(mqa_gguf_get_str(gguf, full_key(name, arch, "rope.scaling.type"), &type, err)));
+    if (type.size == 4 && memcmp(type.data, "yarn", 4) == 0) return read_yarn(gguf, arch, hp, rope, err);
     const bool linear = type.size == 6 && memcmp(type.data, "linear", 6) == 0;
     if (!linear && !(type.size == 4 && memcmp(type.data, "none", 4) == 0))
-        return mqa_fail(err, MQA_ERR_UNSUPPORTED, "%s: %s is '%.*s': mqa knows none and linear",
+        return mqa_fail(err, MQA_ERR_UNSUPPORTED, "%s: %s is '%.*s': mqa knows none, linear and yarn",
                         mqa_gguf_path(gguf), name, (int)(type.size < 40 ? type.size : 40), type.data);
     if (linear) MQA_TRY(read_factor(gguf, arch, "rope.scaling.factor", &rope->factor, err));
     return MQA_OK;
 }
 
-mqa_status mqa_read_hparams(const mqa_gguf *gguf, const char *arch, mqa_rope_style style, double default_base,
+/* What comes after the shape. */
+static mqa_status read_rest(const mqa_gguf *gguf, const char *arch, mqa_rope_style style, double default_base,
                             mqa_hparams *hp, mqa_error *err)
 {
-    *hp = (mqa_hparams){.embd_scale = 1};
-    MQA_TRY(read_shape(gguf, arch, hp, err));
     mqa_rope_config rope = mqa_rope_config_default();
     rope.style = style;
     rope.base = default_base;
-    MQA_TRY(read_rope(gguf, arch, &rope, hp->head_dim, err));
+    MQA_TRY(read_rope(gguf, arch, hp, &rope, err));
     for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) hp->rope[kind] = rope;
     double eps;
     MQA_TRY(mqa_read_double(gguf, arch, "attention.layer_norm_rms_epsilon", false, 1e-30, 1, &eps, err));
@@ -172,5 +240,26 @@ mqa_status mqa_read_hparams(const mqa_gguf *gguf, const char *arch, mqa_rope_sty
     if ((size_t)hp->n_layers > mqa_gguf_n_tensors(gguf))
         return mqa_fail(err, MQA_ERR_FORMAT, "%s: %s.block_count is %d, but the file has %zu tensors",
                         mqa_gguf_path(gguf), arch, hp->n_layers, mqa_gguf_n_tensors(gguf));
+    return MQA_OK;
+}
+
+mqa_status mqa_read_hparams(const mqa_gguf *gguf, const char *arch, mqa_rope_style style, double default_base,
+                            mqa_hparams *hp, mqa_error *err)
+{
+    *hp = (mqa_hparams){.embd_scale = 1};
+    MQA_TRY(read_sizes(gguf, arch, hp, err));
+    MQA_TRY(read_heads(gguf, arch, hp, err));
+    return read_rest(gguf, arch, style, default_base, hp, err);
+}
+
+mqa_status mqa_read_latent_hparams(const mqa_gguf *gguf, const char *arch, mqa_rope_style style,
+                                   double default_base, mqa_hparams *hp, mqa_error *err)
+{
+    *hp = (mqa_hparams){.embd_scale = 1};
+    MQA_TRY(read_sizes(gguf, arch, hp, err));
+    MQA_TRY(read_latent(gguf, arch, hp, err));
+    MQA_TRY(read_rest(gguf, arch, style, default_base, hp, err));
+    for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) hp->rope[kind].first_dim = hp->latent.kv_rank;
+    hp->sm_scale = 1.0f / sqrtf((float)(hp->latent.nope + hp->latent.rope));
     return MQA_OK;
 }

@@ -13,6 +13,11 @@
 mqa_status mqa_read_hparams(const mqa_gguf *gguf, const char *arch, mqa_rope_style style, double default_base,
                             mqa_hparams *hp, mqa_error *err);
 
+/* The same for multi-head latent attention: hp->latent, and the rest as attention over the latent cache sees
+ * it. sm_scale is that of the unfolded keys. */
+mqa_status mqa_read_latent_hparams(const mqa_gguf *gguf, const char *arch, mqa_rope_style style,
+                                   double default_base, mqa_hparams *hp, mqa_error *err);
+
 /* "<arch>.<key>", an integer in [min, max]; *out keeps its value where the key is absent and optional. */
 mqa_status mqa_read_int(const mqa_gguf *gguf, const char *arch, const char *key, bool optional, int min,
                         int max, int *out, mqa_error *err);

@@ -102,13 +102,6 @@ void mqa_rotate(mqa_step *step, const mqa_layer *layer)
     mqa_over_rows(step, rotate_rows, layer, step->n_rows);
 }
 
-static void attn_to_inputs(const mqa_step *step, const void *arg, int row0, int row1, int worker)
-{
-    (void)arg, (void)worker;
-    const mqa_workspace *ws = step->ws;
-    set_inputs(step, &ws->in_attn, row0, row1 - row0, row_of(ws->attn, row0, ws->q_width), ws->q_width);
-}
-
 /* The rows that nobody waits for end here. */
 static void keep_wanted(mqa_step *step)
 {
@@ -144,6 +137,7 @@ mqa_status mqa_attend(mqa_step *step, const mqa_layer *layer, bool last, mqa_err
     const mqa_workspace *ws = step->ws;
     const size_t stride = (size_t)ws->q_width, head = (size_t)step->model->hp.head_dim;
     MQA_TRY(write_cache(step, layer, err));
+    if (step->observer->attends) MQA_TRY(step->observer->attends(step->observer->user, step, layer, err));
     if (last && step->n_wanted == 0) {
         step->n_rows = 0;
         return MQA_OK;
@@ -155,17 +149,24 @@ mqa_status mqa_attend(mqa_step *step, const mqa_layer *layer, bool last, mqa_err
                          .q_stride_head = head,
                          .out = ws->attn,
                          .out_stride_token = stride,
-                         .out_stride_head = head};
+                         .out_stride_head = (size_t)step->model->hp.v_dim};
     MQA_TRY(mqa_plan_run(step->plan[layer->kind], &run, err));
     if (last) keep_wanted(step);
-    mqa_over_rows(step, attn_to_inputs, NULL, step->n_rows);
     return MQA_OK;
+}
+
+static void attn_to_inputs(const mqa_step *step, const void *arg, int row0, int row1, int worker)
+{
+    (void)arg, (void)worker;
+    const mqa_workspace *ws = step->ws;
+    set_inputs(step, &ws->in_attn, row0, row1 - row0, row_of(ws->attn, row0, ws->q_width), ws->q_width);
 }
 
 void mqa_project_out(mqa_step *step, const mqa_layer *layer)
 {
     const mqa_workspace *ws = step->ws;
     const mqa_product product = {&layer->out, ws->y, (size_t)ws->embd_width};
+    mqa_over_rows(step, attn_to_inputs, NULL, step->n_rows);
     mqa_multiply(step, &ws->in_attn, &product, 1);
 }
 

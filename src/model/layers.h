@@ -4,7 +4,7 @@
  * What each block leaves for the next is in the step's workspace:
  *
  *     x    residual stream              in_embd  normed rows, ready for q, k, v, gate, up or the head
- *     q, k, v  projections              in_attn  attention's results, ready for the output projection
+ *     q, k, v  projections              attn     attention's results, for the output projection
  *     y    what comes back to x         in_ff    activations, ready for the down projection
  *
  * A row's numbers depend on no other row: blocks cut work by rows or by outputs, never inside a sum.
@@ -26,6 +26,15 @@ typedef struct mqa_segment {
     mqa_sequence *sequence[MQA_LAYER_KINDS];
 } mqa_segment;
 
+/* Of latent attention (latent.h): unused without. */
+typedef struct mqa_latent_workspace {
+    int q_a_width, q_width; /* floats between rows */
+    float *q_a;             /* the query's first half */
+    float *q;               /* queries as the projection gives them, [n_heads][nope + rope] a row */
+    mqa_inputs in_q_a;
+    mqa_inputs in_nope, in_latent; /* a head's rows one after the other: row h * max_rows + r */
+} mqa_latent_workspace;
+
 typedef struct mqa_workspace {
     unsigned char *memory; /* all of it */
     size_t bytes;
@@ -35,6 +44,7 @@ typedef struct mqa_workspace {
     float *act; /* [max_rows][n_ff padded], where the down projection isn't quantised; else NULL */
     float *rope_cos[MQA_LAYER_KINDS], *rope_sin[MQA_LAYER_KINDS]; /* [max_rows][n_dims / 2] */
     mqa_inputs in_embd, in_attn, in_ff;
+    mqa_latent_workspace latent;
     size_t worker_bytes; /* of each thread's part of the following */
     unsigned char *workers;
 } mqa_workspace;
@@ -42,6 +52,15 @@ typedef struct mqa_workspace {
 /* chunk: the most rows of a step. */
 mqa_status mqa_workspace_create(const mqa_model *model, int chunk, mqa_workspace *out, mqa_error *err);
 void mqa_workspace_destroy(const mqa_model *model, mqa_workspace *ws);
+
+struct mqa_step;
+/* Looks on as a layer is about to attend: the step's queries stand in ws->q (after norm and RoPE, not yet
+ * times sm_scale), its keys and values are in the cache. It runs between the step's parallel pieces, so it
+ * may use the pool; it changes nothing. What it returns other than MQA_OK ends the evaluation. */
+typedef struct mqa_observer {
+    mqa_status (*attends)(void *user, const struct mqa_step *step, const mqa_layer *layer, mqa_error *err);
+    void *user;
+} mqa_observer;
 
 typedef struct mqa_step {
     const mqa_model *model;
@@ -54,9 +73,10 @@ typedef struct mqa_step {
     int n_rows;            /* in x now: after the last layer's attention, n_wanted */
     const int32_t *tokens; /* [n_rows] */
     int n_wanted;
-    const int *wanted;      /* rows whose logits are asked for, ascending */
-    float *const *logits;   /* [n_wanted] where they go */
-    atomic_int *not_finite; /* set where a float matrix met a value that isn't finite */
+    const int *wanted;            /* rows whose logits are asked for, ascending */
+    float *const *logits;         /* [n_wanted] where they go */
+    atomic_int *not_finite;       /* set where a float matrix met a value that isn't finite */
+    const mqa_observer *observer; /* attends is NULL: nobody looks on */
 } mqa_step;
 
 /* Looks the tokens' rows up, makes the RoPE tables, and prepares in_embd with the first norm. */
@@ -65,9 +85,9 @@ void mqa_embed(mqa_step *step, const mqa_vector *norm);
 void mqa_project_qkv(mqa_step *step, const mqa_layer *layer);
 /* Norms of q and k per head, where the layer has them, then RoPE. */
 void mqa_rotate(mqa_step *step, const mqa_layer *layer);
-/* Writes k and v into the cache, attends, prepares in_attn. After the last layer's, only wanted rows stay. */
+/* Writes k and v into the cache and attends: attn. After the last layer's, only wanted rows stay. */
 mqa_status mqa_attend(mqa_step *step, const mqa_layer *layer, bool last, mqa_error *err);
-/* y = in_attn through the output projection. */
+/* y = attn through the output projection. */
 void mqa_project_out(mqa_step *step, const mqa_layer *layer);
 /* x += norm(y) by post_norm, or y where it is NULL; then prepares in_embd with next_norm. */
 void mqa_residual(mqa_step *step, const mqa_vector *post_norm, const mqa_vector *next_norm);

@@ -10,7 +10,7 @@
 #include "base/take_struct.h"
 #include "model/weights.h"
 
-static const mqa_arch *const archs[] = {&mqa_arch_gemma3, &mqa_arch_llama};
+static const mqa_arch *const archs[] = {&mqa_arch_deepseek2, &mqa_arch_gemma3, &mqa_arch_llama};
 
 static mqa_status find_arch(const mqa_gguf *gguf, const mqa_arch **out, mqa_error *err)
 {
@@ -26,7 +26,8 @@ static mqa_status find_arch(const mqa_gguf *gguf, const mqa_arch **out, mqa_erro
         *out = archs[i];
         return MQA_OK;
     }
-    return mqa_fail(err, MQA_ERR_UNSUPPORTED, "%s: general.architecture is '%.*s': mqa runs gemma3 and llama",
+    return mqa_fail(err, MQA_ERR_UNSUPPORTED,
+                    "%s: general.architecture is '%.*s': mqa runs deepseek2, gemma3 and llama",
                     mqa_gguf_path(gguf), (int)(name.size < 60 ? name.size : 60), name.data);
 }
 
@@ -116,9 +117,10 @@ mqa_status mqa_model_load(mqa_context *ctx, const char *path, const mqa_model_op
 
 static void destroy_layer(const mqa_allocator *a, mqa_layer *l)
 {
-    mqa_vector *vectors[] = {&l->attn_norm,      &l->q_norm,   &l->k_norm,
-                             &l->post_attn_norm, &l->ffn_norm, &l->post_ffn_norm};
-    mqa_matrix *matrices[] = {&l->q, &l->k, &l->v, &l->out, &l->gate, &l->up, &l->down};
+    mqa_vector *vectors[] = {&l->attn_norm, &l->q_norm,        &l->k_norm,   &l->post_attn_norm,
+                             &l->ffn_norm,  &l->post_ffn_norm, &l->q_a_norm, &l->kv_a_norm};
+    mqa_matrix *matrices[] = {&l->q,    &l->k,   &l->v,    &l->out, &l->gate, &l->up,
+                              &l->down, &l->q_a, &l->kv_a, &l->k_b, &l->v_b};
     for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++)
         mqa_release(a, vectors[i]->data, (size_t)vectors[i]->n * sizeof(float));
     for (size_t i = 0; i < sizeof matrices / sizeof matrices[0]; i++) mqa_matrix_destroy(a, matrices[i]);
@@ -159,7 +161,9 @@ void mqa_model_get_info(const mqa_model *model, mqa_model_info *out)
                             .n_window_layers = n_window,
                             .n_params = model->n_params,
                             .weight_bytes = model->weight_bytes,
-                            .file_bytes = model->file_bytes};
+                            .file_bytes = model->file_bytes,
+                            .head_dim_v = hp->v_dim,
+                            .kv_lora_rank = hp->latent.kv_rank};
 }
 
 const mqa_tokenizer *mqa_model_tokenizer(const mqa_model *model)

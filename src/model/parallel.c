@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/parallel.h"
 
+#include <string.h>
+
 enum {
     FEW_ROWS = 4,         /* not worth a run of the pool */
     TASKS_PER_THREAD = 8, /* so that threads end together though one is disturbed */
@@ -86,4 +88,45 @@ void mqa_multiply(const mqa_step *step, const mqa_inputs *in, const mqa_product 
     for (int i = 0; i < n_products; i++) n_granules += mqa_matrix_granules(products[i].w);
     const multiply_job job = {.in = in, .products = products, .n_products = n_products};
     mqa_over_granules(step, multiply_granules, &job, n_granules, n_granules);
+}
+
+/* Granules [granule0, granule1) of one head, through a panel: y isn't padded as the kernels want it. */
+static void multiply_head_part(const mqa_step *step, const mqa_heads_product *p, int head, int granule0,
+                               int granule1, const mqa_worker *worker)
+{
+    const int per_head = (p->n_out + MQA_GRANULE - 1) / MQA_GRANULE,
+              width = (granule1 - granule0) * MQA_GRANULE;
+    const int column = (granule0 - head * per_head) * MQA_GRANULE, at_once = MQA_PANEL_FLOATS / width;
+    const int n = p->n_out - column < width ? p->n_out - column : width;
+    float *y = p->y + (size_t)head * p->y_stride_head + column;
+    for (int row = 0; row < step->n_rows; row += at_once) {
+        const int rows = step->n_rows - row < at_once ? step->n_rows - row : at_once;
+        mqa_matrix_run(step->kernels, p->w, p->in, head * p->rows_apart + row, rows, granule0, granule1,
+                       worker->panel, (size_t)width, worker->kernel);
+        for (int r = 0; r < rows; r++)
+            memcpy(y + (size_t)(row + r) * p->y_stride, worker->panel + (size_t)r * (size_t)width,
+                   (size_t)n * sizeof(float));
+    }
+}
+
+static void multiply_heads_granules(const mqa_step *step, const void *arg, int granule0, int granule1,
+                                    int worker)
+{
+    enum { AT_ONCE = MQA_PANEL_FLOATS / (ROWS_AT_ONCE * MQA_GRANULE) };
+    const mqa_heads_product *p = arg;
+    const mqa_worker scratch = mqa_worker_scratch(step, worker);
+    const int per_head = mqa_matrix_granules(p->w) / p->n_heads;
+    for (int g = granule0, end; g < granule1; g = end) {
+        const int head = g / per_head, head_end = (head + 1) * per_head;
+        end = granule1 < head_end ? granule1 : head_end;
+        if (end - g > AT_ONCE && step->n_rows > AT_ONCE) end = g + AT_ONCE;
+        multiply_head_part(step, p, head, g, end, &scratch);
+    }
+}
+
+void mqa_multiply_heads(const mqa_step *step, const mqa_heads_product *product)
+{
+    if (step->n_rows == 0) return;
+    const int n_granules = mqa_matrix_granules(product->w);
+    mqa_over_granules(step, multiply_heads_granules, product, n_granules, n_granules);
 }

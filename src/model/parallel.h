@@ -25,6 +25,18 @@ typedef struct mqa_product {
 } mqa_product;
 void mqa_multiply(const mqa_step *step, const mqa_inputs *in, const mqa_product *products, int n_products);
 
+/* For each head h: y = W_h x, of in's row h * rows_apart + r for row r of the step. w holds the heads'
+ * outputs, n_out each, one head after the other with room for a multiple of 64; result o of row r lands at
+ * y[r * y_stride + h * y_stride_head + o], wherever that is. */
+typedef struct mqa_heads_product {
+    const mqa_matrix *w;
+    const mqa_inputs *in;
+    int n_heads, n_out, rows_apart;
+    float *y;
+    size_t y_stride, y_stride_head;
+} mqa_heads_product;
+void mqa_multiply_heads(const mqa_step *step, const mqa_heads_product *product);
+
 /* A thread's scratch: the kernels' own part, a panel of results, and a row of either width. */
 #define MQA_PANEL_FLOATS 32768
 typedef struct mqa_worker {

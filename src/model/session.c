@@ -33,21 +33,19 @@ static mqa_status settle_options(const mqa_model *model, const mqa_session_optio
     if (out->max_sequences < 1 || out->max_sequences > MAX_SEQUENCES)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "max_sequences is %d: give 1 to %d",
                         out->max_sequences, MAX_SEQUENCES);
+    if (out->max_on_demand < 0 || out->max_on_demand > MAX_SEQUENCES)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "max_on_demand is %d: give 0 to %d",
+                        out->max_on_demand, MAX_SEQUENCES);
     if (out->chunk < 1 || out->chunk > MAX_CHUNK)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "chunk is %d: give 1 to %d", out->chunk, MAX_CHUNK);
     return MQA_OK;
 }
 
 /* Page ids for the worst case: every sequence at its longest. */
-static int64_t max_pages(const mqa_session *s, const mqa_session_kind *kind)
+static int64_t max_pages(const mqa_session *s, const mqa_session_kind *kind, const mqa_cache_layout *layout)
 {
-    int64_t pages = mqa_pages_for(s->options.context, kind->page_tokens);
-    const int64_t window = kind->config.window;
-    if (window > 0) {
-        const int64_t ring = mqa_pages_for(window + s->options.chunk, kind->page_tokens) + 1;
-        if (ring < pages) pages = ring;
-    }
-    pages *= s->options.max_sequences;
+    int64_t pages =
+        mqa_most_pages(layout, kind->config.window, s->options.context, s->options.chunk) * s->n_numbers;
     const size_t budget = s->options.kv_budget_bytes;
     if (budget > 0 && (size_t)pages > budget / kind->page_bytes) pages = (int64_t)(budget / kind->page_bytes);
     return pages > 0 ? pages : 1;
@@ -70,7 +68,8 @@ static mqa_status create_kind(mqa_session *s, mqa_layer_kind which, mqa_error *e
                                      .n_layers = model->n_layers_of[which],
                                      .n_kv_heads = hp->n_kv_heads,
                                      .head_dim_qk = hp->head_dim,
-                                     .head_dim_vo = hp->head_dim,
+                                     .head_dim_vo = hp->v_dim,
+                                     .v_in_k = hp->latent.kv_rank > 0,
                                      .k_type = s->options.k_type,
                                      .v_type = s->options.v_type,
                                      .k_hadamard = transforms(s, s->options.k_type),
@@ -80,25 +79,24 @@ static mqa_status create_kind(mqa_session *s, mqa_layer_kind which, mqa_error *e
     MQA_TRY(mqa_cache_layout_make(&config, &kind->config, &layout, err));
     kind->page_bytes = layout.page_bytes;
     kind->page_tokens = layout.page_tokens;
-    kind->config.max_pages = max_pages(s, kind);
+    kind->config.max_pages = max_pages(s, kind, &layout);
     MQA_TRY(mqa_cache_create(model->ctx, &kind->config, &kind->cache, err));
     mqa_plan_options plan = mqa_plan_options_default();
     plan.n_heads = hp->n_heads;
     plan.sm_scale = hp->sm_scale;
     MQA_TRY(mqa_plan_create(kind->cache, &plan, &kind->plan, err));
-    const size_t n = (size_t)s->options.max_sequences;
+    const size_t n = (size_t)s->n_numbers;
     kind->sequences = mqa_alloc_array(a, n, sizeof *kind->sequences);
     kind->plan_items = mqa_alloc_array(a, n, sizeof *kind->plan_items);
     if (!kind->sequences || !kind->plan_items)
         return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for %zu sequences", n);
-    for (size_t i = 0; i < n; i++) MQA_TRY(mqa_sequence_create(kind->cache, &kind->sequences[i], err));
     return MQA_OK;
 }
 
 static mqa_status create_tables(mqa_session *s, mqa_error *err)
 {
     const mqa_allocator *a = s->model->ctx->allocator;
-    const size_t n = (size_t)s->options.max_sequences, chunk = (size_t)s->options.chunk;
+    const size_t n = (size_t)s->n_numbers, chunk = (size_t)s->options.chunk;
     s->segments = mqa_alloc_array(a, n, sizeof *s->segments);
     s->seen = mqa_alloc_array(a, n, sizeof *s->seen);
     s->tokens = mqa_alloc_array(a, chunk, sizeof *s->tokens);
@@ -111,7 +109,9 @@ static mqa_status create_tables(mqa_session *s, mqa_error *err)
 
 static mqa_status create(mqa_session *s, mqa_error *err)
 {
+    MQA_TRY(mqa_account_create(s->model->ctx, NULL, s->options.kv_budget_bytes, &s->account, err));
     for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) MQA_TRY(create_kind(s, (mqa_layer_kind)kind, err));
+    for (int i = 0; i < s->options.max_sequences; i++) MQA_TRY(mqa_session_make(s, i, err));
     MQA_TRY(create_tables(s, err));
     MQA_TRY(mqa_workspace_create(s->model, s->options.chunk, &s->ws, err));
     const mqa_plan *plan = s->kind[MQA_LAYER_GLOBAL].plan;
@@ -134,6 +134,7 @@ mqa_status mqa_session_create(mqa_model *model, const mqa_session_options *optio
     if (!s) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a session");
     s->model = model;
     s->options = settled;
+    s->n_numbers = settled.max_sequences + settled.max_on_demand;
     const mqa_status status = create(s, err);
     if (status != MQA_OK)
         mqa_session_destroy(&s);
@@ -145,7 +146,7 @@ mqa_status mqa_session_create(mqa_model *model, const mqa_session_options *optio
 static void destroy_kind(const mqa_session *s, mqa_session_kind *kind)
 {
     const mqa_allocator *a = s->model->ctx->allocator;
-    const size_t n = (size_t)s->options.max_sequences;
+    const size_t n = (size_t)s->n_numbers;
     mqa_plan_destroy(&kind->plan);
     for (size_t i = 0; kind->sequences && i < n; i++) mqa_sequence_destroy(&kind->sequences[i]);
     mqa_cache_destroy(&kind->cache);
@@ -158,8 +159,9 @@ void mqa_session_destroy(mqa_session **session)
     if (!session || !*session) return;
     mqa_session *s = *session;
     const mqa_allocator *a = s->model->ctx->allocator;
-    const size_t n = (size_t)s->options.max_sequences, chunk = (size_t)s->options.chunk;
+    const size_t n = (size_t)s->n_numbers, chunk = (size_t)s->options.chunk;
     for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) destroy_kind(s, &s->kind[kind]);
+    mqa_account_destroy(&s->account);
     mqa_workspace_destroy(s->model, &s->ws);
     mqa_release(a, s->segments, n * sizeof *s->segments);
     mqa_release(a, s->seen, n * sizeof *s->seen);
@@ -168,25 +170,6 @@ void mqa_session_destroy(mqa_session **session)
     mqa_release(a, s->logits, chunk * sizeof *s->logits);
     mqa_release(a, s, sizeof *s);
     *session = NULL;
-}
-
-int64_t mqa_session_length(const mqa_session *s, int sequence)
-{
-    if (sequence < 0 || sequence >= s->options.max_sequences) return 0;
-    const mqa_session_kind *kind =
-        &s->kind[s->kind[MQA_LAYER_GLOBAL].cache ? MQA_LAYER_GLOBAL : MQA_LAYER_WINDOW];
-    return mqa_sequence_length(kind->sequences[sequence]);
-}
-
-mqa_status mqa_session_truncate(mqa_session *s, int sequence, int64_t length, mqa_error *err)
-{
-    if (!s || sequence < 0 || sequence >= s->options.max_sequences)
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "truncate: there is no sequence %d", sequence);
-    /* Windows first: only they can refuse what the others accept. */
-    for (int kind = MQA_LAYER_KINDS - 1; kind >= 0; kind--)
-        if (s->kind[kind].cache)
-            MQA_TRY(mqa_sequence_truncate(s->kind[kind].sequences[sequence], length, err));
-    return MQA_OK;
 }
 
 size_t mqa_session_kv_bytes(const mqa_session *s)
@@ -202,8 +185,14 @@ size_t mqa_session_kv_bytes_multi_head(const mqa_session *s)
     size_t bytes = 0;
     for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) {
         if (!s->kind[kind].cache) continue;
+        const mqa_hparams *hp = &s->model->hp;
         mqa_cache_config config = s->kind[kind].config;
-        config.n_kv_heads = s->model->hp.n_heads;
+        config.n_kv_heads = hp->n_heads;
+        if (config.v_in_k) {
+            config.v_in_k = false;
+            config.head_dim_qk = hp->latent.nope + hp->latent.rope;
+            config.head_dim_vo = hp->out_dim;
+        }
         bytes += mqa_cache_bytes_in_use(s->kind[kind].cache) / s->kind[kind].page_bytes *
                  mqa_cache_page_bytes(&config);
     }

@@ -12,7 +12,7 @@ static unsigned form_of(const mqa_matrix *w)
 
 /* The forms in which each kind of rows is wanted by some matrix, and the kernels' scratch. */
 typedef struct needs {
-    unsigned embd, attn, ff;
+    unsigned embd, attn, ff, q_a, nope, latent;
     size_t kernel_bytes;
 } needs;
 
@@ -29,7 +29,11 @@ static needs needs_of(const mqa_model *model)
     need_matrix(&n, &n.embd, mqa_model_head(model));
     for (int i = 0; i < model->hp.n_layers; i++) {
         const mqa_layer *l = &model->layers[i];
-        need_matrix(&n, &n.embd, &l->q);
+        need_matrix(&n, l->q_a.n_out > 0 ? &n.q_a : &n.embd, &l->q);
+        need_matrix(&n, &n.embd, &l->q_a);
+        need_matrix(&n, &n.embd, &l->kv_a);
+        need_matrix(&n, &n.nope, &l->k_b);
+        need_matrix(&n, &n.latent, &l->v_b);
         need_matrix(&n, &n.embd, &l->k);
         need_matrix(&n, &n.embd, &l->v);
         need_matrix(&n, &n.embd, &l->gate);
@@ -41,10 +45,21 @@ static needs needs_of(const mqa_model *model)
     return n;
 }
 
+static int padded(int width)
+{
+    return (int)mqa_round_up((size_t)width, MQA_GRANULE);
+}
+
+/* Of q, and of attention's results before and after a latent's unfolding. */
+static int q_width(const mqa_hparams *hp)
+{
+    return padded(hp->n_heads * (hp->head_dim > hp->out_dim ? hp->head_dim : hp->out_dim));
+}
+
 static int widest_row(const mqa_hparams *hp)
 {
-    const int q = hp->n_heads * hp->head_dim;
-    return (int)mqa_round_up((size_t)(hp->n_embd > q ? hp->n_embd : q), MQA_GRANULE);
+    const int q = q_width(hp), embd = padded(hp->n_embd);
+    return embd > q ? embd : q;
 }
 
 /* Hands out parts of the memory from at on; where base is NULL it only counts. */
@@ -71,30 +86,45 @@ static void carve_inputs(carver *c, unsigned forms, int n_in, int rows, mqa_inpu
     if (memory) mqa_inputs_make(forms, n_in, rows, memory, out);
 }
 
+static void lay_out_latent(const mqa_hparams *hp, const needs *n, int rows, carver *c,
+                           mqa_latent_workspace *ws)
+{
+    const mqa_latent_hparams *l = &hp->latent;
+    if (l->kv_rank == 0) return;
+    ws->q_a_width = padded(l->q_rank);
+    ws->q_width = padded(hp->n_heads * (l->nope + l->rope));
+    ws->q_a = carve_rows(c, rows, ws->q_a_width);
+    ws->q = carve_rows(c, rows, ws->q_width);
+    carve_inputs(c, n->q_a, l->q_rank, rows, &ws->in_q_a);
+    carve_inputs(c, n->nope, l->nope, hp->n_heads * rows, &ws->in_nope);
+    carve_inputs(c, n->latent, l->kv_rank, hp->n_heads * rows, &ws->in_latent);
+}
+
 static size_t lay_out(const mqa_model *model, const needs *n, int n_threads, unsigned char *memory,
                       mqa_workspace *ws)
 {
     const mqa_hparams *hp = &model->hp;
-    const int rows = ws->max_rows, q_width = hp->n_heads * hp->head_dim;
+    const int rows = ws->max_rows;
     carver c = {.base = memory};
-    ws->embd_width = (int)mqa_round_up((size_t)hp->n_embd, MQA_GRANULE);
-    ws->q_width = (int)mqa_round_up((size_t)q_width, MQA_GRANULE);
-    ws->kv_width = (int)mqa_round_up((size_t)hp->n_kv_heads * (size_t)hp->head_dim, MQA_GRANULE);
+    ws->embd_width = padded(hp->n_embd);
+    ws->q_width = q_width(hp);
+    ws->kv_width = padded(hp->n_kv_heads * hp->head_dim);
     ws->x = carve_rows(&c, rows, ws->embd_width);
     ws->y = carve_rows(&c, rows, ws->embd_width);
     ws->q = carve_rows(&c, rows, ws->q_width);
     ws->attn = carve_rows(&c, rows, ws->q_width);
     ws->k = carve_rows(&c, rows, ws->kv_width);
     ws->v = carve_rows(&c, rows, ws->kv_width);
-    ws->act = n->ff >> 1 ? carve_rows(&c, rows, (int)mqa_round_up((size_t)hp->n_ff, MQA_GRANULE)) : NULL;
+    ws->act = n->ff >> 1 ? carve_rows(&c, rows, padded(hp->n_ff)) : NULL;
     for (int kind = 0; kind < MQA_LAYER_KINDS; kind++) {
         if (!model->rope[kind]) continue;
         ws->rope_cos[kind] = carve_rows(&c, rows, model->rope[kind]->n_dims / 2);
         ws->rope_sin[kind] = carve_rows(&c, rows, model->rope[kind]->n_dims / 2);
     }
     carve_inputs(&c, n->embd, hp->n_embd, rows, &ws->in_embd);
-    carve_inputs(&c, n->attn, q_width, rows, &ws->in_attn);
+    carve_inputs(&c, n->attn, hp->n_heads * hp->out_dim, rows, &ws->in_attn);
     carve_inputs(&c, n->ff, hp->n_ff, rows, &ws->in_ff);
+    lay_out_latent(hp, n, rows, &c, &ws->latent);
     ws->worker_bytes = n->kernel_bytes + (MQA_PANEL_FLOATS + (size_t)widest_row(hp)) * sizeof(float);
     ws->workers = carve(&c, (size_t)n_threads * ws->worker_bytes);
     return c.used;

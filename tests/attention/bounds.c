@@ -15,7 +15,7 @@ static const double TINY_P = 0x1p-125; /* exp gives 0 below e^-87 */
 /* int8: a span whose largest p times V's scale is less than 65535 / FLT_MAX counts for zero. */
 static const double TINY_W = 127 * 65535 / 0x1.fffffep127;
 
-static const format_error exact_float = {.nmse_to_stored = 1e-11};
+static const format_error exact_float = {.nmse_to_stored = 1e-12};
 static const format_error fast_bf16 = {.q_relative = 0x1p-9, .p_relative = 0x1p-9, .nmse_to_stored = 1e-5};
 static const format_error int8 = {
     .q_absolute = 0.5 / 16256, .p_absolute = 0.5 / 65535, .nmse_to_stored = 1e-8};
@@ -74,7 +74,9 @@ static double score_error(const row_values *r, const oracle_row *right, const fo
     for (int c = 0; c < s->d && f->q_absolute > 0; c++)
         k_square += (double)k_of(r, t)[c] * (double)k_of(r, t)[c];
     /* The cap of a score shrinks its error, and adds its own. */
-    return U * (4 + sqrt(s->d)) * right->size[t] + 4 * f->q_relative * right->square[t] +
+    const double roundings =
+        fmin(s->d, 16) + fmax(log2(s->d / 16.0), 0); /* of a sum that a product is part of */
+    return U * (4 + sqrt(roundings)) * right->size[t] + 4 * f->q_relative * right->square[t] +
            4 * f->q_absolute * r->q_largest * sqrt(k_square) + TINY * (r->q_sum + s->d) +
            8 * U * (fabs(right->score[t]) + fabs(right->lse) + bias + 1);
 }
@@ -161,7 +163,7 @@ bool within_bounds(const problem *stored, row_id id, const oracle_row *right, bo
             bound += right->p[t] * error[t] * (v + fabs(right->out[c]));
             if (largest[t] > 0) codes += v / largest[t] * (v / largest[t]);
         }
-        bound = bound * grown + 32 * U * magnitude + 4 * fv->p_relative * sqrt(squares) +
+        bound = bound * grown + 16 * U * magnitude + 4 * fv->p_relative * sqrt(squares) +
                 4 * fv->p_absolute * p_largest * sqrt(codes) + TINY * sqrt(block) * (double)(2 * n) + lost;
         const double off = fabs((double)out[c] - right->out[c]);
         if (isfinite(grown) ? off <= bound : isfinite(out[c])) continue;

@@ -17,7 +17,7 @@ typedef struct format_error {
     double nmse_to_stored; /* of a whole problem with scores of deviation 1 */
 } format_error;
 
-/* fast: by a recipe other than portable/1. */
+/* fast: by a recipe other than portable. */
 const format_error *format_error_of(mqa_kv_type type, bool fast);
 
 /* Whether out (NULL: that isn't asked) and lse are what row `id` of the stored problem may give; else says

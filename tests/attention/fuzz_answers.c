@@ -164,7 +164,7 @@ bool near_oracle(world *w, const ran *a, int i, int64_t first_token, uint64_t se
     const row_id id = {0, (int64_t)(seed / 7 % (uint64_t)item->item.n_queries),
                        (int)(seed % (uint64_t)heads)};
     const int64_t row = (first_token + id.query) * heads + id.head;
-    const bool fast = strcmp(mqa_plan_recipe(a->p->plan), "portable/1") != 0;
+    const bool fast = strcmp(mqa_plan_recipe(a->p->plan), MQA_RECIPE_PORTABLE) != 0;
     char why[256];
     oracle_row right = oracle_of(&asked, id);
     const bool good =

@@ -162,7 +162,7 @@ oracle_row oracle_of(const problem *p, row_id row);
 void free_oracle_row(oracle_row *r);
 answer oracle(const problem *p);
 
-/* Row by row from docs/numerics.md, portable/1, to the bit (lse but for its last bit). */
+/* Row by row from docs/numerics.md, portable, to the bit (lse but for its last bit). */
 void specified_row(const problem *p, row_id row, float *out, float *lse);
 answer specified(const problem *p);
 

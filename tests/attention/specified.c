@@ -116,13 +116,22 @@ static void hadamard32(float *x, int d, int block)
     for (int i = 0; i < d; i += block) butterflies(x + i, block);
 }
 
-static float score(mqa_kv_type type, const float *q, const kept *k, int d)
+/* Chains of 16, the left half of a sum being as long as a power of two makes it. */
+static float dot(const float *a, const float *b, int n)
 {
     float x = 0;
-    if (type != MQA_KV_INT8) {
-        for (int i = 0; i < d; i++) x = fmaf(q[i], k->x[i], x);
-        return x * k->scale;
+    int half = 16;
+    if (n <= half) {
+        for (int i = 0; i < n; i++) x = fmaf(a[i], b[i], x);
+        return x;
     }
+    while (2 * half < n) half *= 2;
+    return dot(a, b, half) + dot(a + half, b + half, n - half);
+}
+
+static float score(mqa_kv_type type, const float *q, const kept *k, int d)
+{
+    if (type != MQA_KV_INT8) return dot(q, k->x, d) * k->scale;
     float a = 0;
     for (int i = 0; i < d; i++) a = fabsf(q[i]) > a ? fabsf(q[i]) : a;
     const float inv = inverse(16256, a), q_scale = inv > 0 ? a / 16256 : 0;
@@ -192,9 +201,14 @@ static void span_state(const row_of *r, int64_t begin, state *out)
     if (isnan(out->l)) return; /* and so is the row's */
 
     if (v_type != MQA_KV_INT8) {
-        for (int t = 0; t < n; t++)
-            for (int c = 0; c < s->d_v && seen[t]; c++)
-                out->o[c] = fmaf(p[t] * r->v[begin + t].scale, r->v[begin + t].x[c], out->o[c]);
+        for (int c = 0; c < s->d_v; c++) {
+            float x = 0; /* of 64 tokens */
+            for (int t = 0; t < n; t++) {
+                if (t % 64 == 0) out->o[c] += x, x = 0;
+                if (seen[t]) x = fmaf(p[t] * r->v[begin + t].scale, r->v[begin + t].x[c], x);
+            }
+            out->o[c] += x;
+        }
     } else {
         for (int t = 0; t < n; t++) {
             if (seen[t]) p[t] *= r->v[begin + t].scale;

@@ -30,8 +30,8 @@ enum { MESSAGE = 1024, LINE = 4096 };
 
 static bool is_fast(const test_case *c)
 {
-    return strcmp(mqa_kernels_get((mqa_isa)c->route[0].isa)->attention[c->numerics].recipe, "portable/1") !=
-           0;
+    return strcmp(mqa_kernels_get((mqa_isa)c->route[0].isa)->attention[c->numerics].recipe,
+                  MQA_RECIPE_PORTABLE) != 0;
 }
 
 /* For the NMSE of a whole run: NAN where it tells nothing. */

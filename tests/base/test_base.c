@@ -9,15 +9,18 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/new_file.h"
 #include "base/status.h"
 #include "base/take_struct.h"
 #include "mqa/version.h"
@@ -180,6 +183,41 @@ static void memory(void **state)
     assert_int_equal(mqa_round_up(65, 64), 128);
 }
 
+static void sizes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t bytes;
+    } good[] = {
+        {"0", 0},
+        {"1500000", 1500000},
+        {"7B", 7},
+        {"64K", 65536},
+        {"64 kib", 65536},
+        {"64KB", 64000},
+        {"2GiB", (size_t)2 << 30},
+        {"1.5G", (size_t)3 << 29},
+        {".5M", 1 << 19},
+        {"0.0000001K", 0},
+        {"3MB", 3000000},
+        {"1T", (size_t)1 << 40},
+        {"18446744073709551615", SIZE_MAX},
+        {"16383.99P", 0xfffff5c28f5c28f5},
+    };
+    static const char *const bad[] = {
+        "",     " ",     "GiB",   "-1",  "+1",    "1e9",    "0x10",
+        "1..2", "1.2.3", "2GiBs", "2iB", "2 G B", "16384P", "18446744073709551616",
+        "nan",  "1E"};
+    size_t bytes;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        if (!mqa_bytes_parse(good[i].text, &bytes)) fail_msg("refused: %s", good[i].text);
+        assert_int_equal(bytes, good[i].bytes);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (mqa_bytes_parse(bad[i], &bytes)) fail_msg("taken: %s", bad[i]);
+}
+
 static void write_file(const char *path, const void *data, size_t size)
 {
     FILE *f = fopen(path, "wb");
@@ -226,6 +264,76 @@ static void files(void **state)
     unlink(path), unlink(fifo), rmdir(dir);
 }
 
+static int entries(const char *dir)
+{
+    int n = 0;
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    while (readdir(d)) n++;
+    closedir(d);
+    return n - 2;
+}
+
+static void content_is(const char *path, const char *text)
+{
+    mqa_file file;
+    assert_int_equal(mqa_file_map(path, &file, NULL), MQA_OK);
+    assert_int_equal(file.size, strlen(text));
+    assert_memory_equal(file.data, text, file.size);
+    mqa_file_unmap(&file);
+}
+
+/* Whole or not at all, and nothing is left beside it. */
+static void new_files(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/mqa-base-XXXXXX", path[64], deep[80];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/file", dir);
+    snprintf(deep, sizeof deep, "%s/no/file", dir);
+    mqa_new_file file;
+    mqa_error err;
+    assert_int_equal(mqa_new_file_open(deep, &file, &err), MQA_ERR_IO);
+    mqa_new_file_abandon(&file);
+    assert_int_equal(mqa_new_file_open(dir, &file, &err), MQA_ERR_IO);
+    assert_int_equal(mqa_new_file_open("/dev/null", &file, &err), MQA_ERR_IO);
+    assert_string_equal(err.message, "/dev/null: not a regular file; give the path of one, or of none");
+    assert_int_equal(entries(dir), 0);
+
+    assert_int_equal(mqa_new_file_open(path, &file, &err), MQA_OK);
+    fputs("one", file.stream);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(mqa_new_file_finish(&file, &err), MQA_OK);
+    mqa_new_file_abandon(&file);
+    content_is(path, "one");
+
+    assert_int_equal(mqa_new_file_open(path, &file, &err), MQA_OK);
+    fputs("two", file.stream);
+    fflush(file.stream);
+    content_is(path, "one");
+    mqa_new_file_abandon(&file);
+    content_is(path, "one");
+
+    assert_int_equal(mqa_new_file_open(path, &file, &err), MQA_OK);
+    assert_non_null(freopen("/dev/full", "w", file.stream)); /* a disk that is full */
+    setvbuf(file.stream, NULL, _IONBF, 0);
+    fputs("two", file.stream);
+    assert_int_equal(mqa_new_file_finish(&file, &err), MQA_ERR_IO);
+    assert_non_null(strstr(err.message, "No space left"));
+    content_is(path, "one");
+
+    assert_int_equal(mqa_new_file_open(path, &file, &err), MQA_OK);
+    fputs("two", file.stream);
+    assert_int_equal(mqa_new_file_finish(&file, &err), MQA_OK);
+    content_is(path, "two");
+    assert_int_equal(entries(dir), 1);
+
+    snprintf(deep, sizeof deep, "%s/link", dir); /* as /dev/stdout is one */
+    assert_int_equal(symlink(path, deep), 0);
+    assert_int_equal(mqa_new_file_open(deep, &file, &err), MQA_ERR_IO);
+    unlink(deep), unlink(path), rmdir(dir);
+}
+
 static void cursor(void **state)
 {
     (void)state;
@@ -270,7 +378,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(status_names), cmocka_unit_test(fail_makes_one_line),
         cmocka_unit_test(structs_grow), cmocka_unit_test(version),
-        cmocka_unit_test(memory),       cmocka_unit_test(files),
+        cmocka_unit_test(sizes),        cmocka_unit_test(memory),
+        cmocka_unit_test(files),        cmocka_unit_test(new_files),
         cmocka_unit_test(cursor),       cmocka_unit_test(logging),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);

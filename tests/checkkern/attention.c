@@ -177,9 +177,9 @@ const mqa_attention_kernels *ck_plain_of(const char *recipe)
 {
     static mqa_kernels tables[4];
     mqa_kernels *k = &tables[0];
-    if (strcmp(recipe, "avx512-bf16/1") == 0) k = &tables[1];
-    if (strcmp(recipe, "amx-bf16/1") == 0) k = &tables[2];
-    if (strcmp(recipe, "neon-bf16/1") == 0) k = &tables[3];
+    if (strcmp(recipe, MQA_RECIPE_AVX512_BF16) == 0) k = &tables[1];
+    if (strcmp(recipe, MQA_RECIPE_AMX_BF16) == 0) k = &tables[2];
+    if (strcmp(recipe, MQA_RECIPE_NEON_BF16) == 0) k = &tables[3];
     if (k->attention[MQA_NUMERICS_FAST].recipe == NULL) {
         mqa_attention_reference(k);
         if (k == &tables[1]) mqa_avx512_bf16_reference(k);
@@ -199,7 +199,7 @@ static void check_shape(shape s)
     for (int k_type = 0; k_type < MQA_KV_TYPES; k_type++)
         for (int v_type = 0; v_type < MQA_KV_TYPES; v_type++) {
             if (k_type != v_type && s.rows > 4) continue;
-            const mqa_attention_kernels *portable = ck_plain_of("portable/1");
+            const mqa_attention_kernels *portable = ck_plain_of(MQA_RECIPE_PORTABLE);
             ck_case("attention plain C, K %s, V %s, %d rows, d %d, %d tokens", type_names[k_type],
                     type_names[v_type], s.rows, s.d, s.tokens);
             run_table(portable, k_type, v_type, s, &x, &expected);
@@ -209,7 +209,7 @@ static void check_shape(shape s)
                     const mqa_kernels *table = ck_tables[i];
                     const mqa_attention_kernels *a = &table->attention[numerics],
                                                 *plain = ck_plain_of(a->recipe);
-                    if (numerics == MQA_NUMERICS_PORTABLE && strcmp(a->recipe, "portable/1") != 0)
+                    if (numerics == MQA_NUMERICS_PORTABLE && strcmp(a->recipe, MQA_RECIPE_PORTABLE) != 0)
                         ck_fail("portable has recipe %s", a->recipe);
                     ck_case("attention %s %s, K %s, V %s, %d rows, d %d, %d granules, %d tokens",
                             ck_name(table), a->recipe, type_names[k_type], type_names[v_type], s.rows, s.d,
@@ -269,6 +269,8 @@ void check_attention(void)
     check_shape((shape){16, 128, 4, 250});
     check_shape((shape){33, 64, 2, 128});
     check_shape((shape){MQA_MAX_ROWS, 80, 2, 127});
+    check_shape((shape){3, 112, 1, 64}); /* 7, 11 and 64 blocks of d: every way for their sums to meet */
+    check_shape((shape){2, 176, 1, 50});
     check_shape((shape){2, 1024, 1, 64});
 }
 

@@ -221,7 +221,7 @@ static void forced_isa(void **state)
                                "-r", "1", "--numerics", "portable", "--json"),
                           &options);
     json_t *o = object(&r, ARGS("recipe"));
-    assert_string_equal(json_string_value(json_object_get(o, "recipe")), "portable/1");
+    assert_string_equal(json_string_value(json_object_get(o, "recipe")), "portable/2");
     json_decref(o);
     drive_free(&r);
 }

@@ -147,12 +147,47 @@ static void halves(void **state)
     assert_true(isnan(mqa_bf16_to_f32(mqa_f32_to_bf16(mqa_f32_from_bits(0x7f800001)))));
 }
 
+/* ---- the other way ---- */
+
+static float quantized_value(uint32_t seed)
+{
+    seed = seed * 2654435761u;
+    return (float)((int32_t)(seed ^ seed >> 13) >> 8) * 0x1p-23f;
+}
+
+/* Rounded to nearest: off by half a step at most, and what is on a step stays there. */
+static void quantized_and_back(void **state)
+{
+    (void)state;
+    enum { N = 320 };
+    static const uint32_t types[] = {MQA_GGUF_F32, MQA_GGUF_F16, MQA_GGUF_BF16, MQA_GGUF_Q8_0, MQA_GGUF_Q4_0};
+    static const float step[] = {0, 0x1p-11f, 0x1p-8f, 1.01f / 127, 1.01f / 8}; /* of the block's largest */
+    for (size_t t = 0; t < sizeof types / sizeof types[0]; t++) {
+        float x[N], y[N], z[N];
+        uint8_t blocks[4 * N], again[4 * N];
+        for (int i = 0; i < N; i++) x[i] = i < 32 ? 0 : quantized_value((uint32_t)i);
+        assert_int_equal(mqa_gguf_quantize(types[t], x, blocks, N, NULL), MQA_OK);
+        assert_int_equal(mqa_gguf_dequantize(types[t], blocks, y, N, NULL), MQA_OK);
+        double worst = 0;
+        for (int i = 0; i < N; i++) worst = fmax(worst, fabs((double)x[i] - (double)y[i]));
+        assert_true(worst <= (types[t] == MQA_GGUF_Q4_0 ? 1.0 : 0.5) * (double)step[t]); /* no 8 above */
+        assert_true(worst >= 0.3 * (double)step[t]);
+        for (int i = 0; i < 32; i++) assert_true(y[i] == 0);
+        if (types[t] == MQA_GGUF_Q8_0) continue; /* whose largest level the f16 scale may miss */
+        assert_int_equal(mqa_gguf_quantize(types[t], y, again, N, NULL), MQA_OK);
+        assert_int_equal(mqa_gguf_dequantize(types[t], again, z, N, NULL), MQA_OK);
+        for (int i = 0; i < N; i++) assert_true(y[i] == z[i]);
+    }
+    mqa_error err = {0};
+    float x[256] = {0};
+    uint8_t blocks[256];
+    assert_int_equal(mqa_gguf_quantize(MQA_GGUF_Q4_K, x, blocks, 256, &err), MQA_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "Q4_K"));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(goldens),
-        cmocka_unit_test(refusals),
-        cmocka_unit_test(halves),
-    };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(goldens), cmocka_unit_test(refusals),
+                                       cmocka_unit_test(halves), cmocka_unit_test(quantized_and_back)};
     return cmocka_run_group_tests_name("gguf_types", tests, NULL, NULL);
 }

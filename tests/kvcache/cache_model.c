@@ -9,7 +9,7 @@
 #include "rows.h"
 #include "shadow.h"
 
-enum { MODEL_HEADER = 12, MODEL_RECORD = 8 };
+enum { MODEL_HEADER = 16, MODEL_RECORD = 8 };
 
 /* The bytes of a record. */
 typedef struct record {
@@ -42,6 +42,21 @@ static bool same_accounts(model *m)
          mqa_cache_bytes_in_use(m->cache), (long long)in_use);
     MUST(in_use <= m->limit, "%lld pages in use of %lld", (long long)in_use, (long long)m->limit);
     MUST(mqa_cache_bytes_resident(m->cache) >= mqa_cache_bytes_in_use(m->cache), "resident: too few");
+    MUST(mqa_cache_bytes_kept(m->cache) == (size_t)pages_kept(m, NOBODY) * page_bytes, "%zu bytes kept",
+         mqa_cache_bytes_kept(m->cache));
+    for (int payer = TOP; payer < PAYERS; payer++) {
+        mqa_account_usage usage = {.struct_size = sizeof usage};
+        MUST(mqa_account_get_usage(m->account[payer], &usage, NULL) == MQA_OK, "usage");
+        const int64_t charged = pages_charged(m, -1, NULL, payer), kept = pages_kept(m, payer);
+        MUST(usage.in_use == (size_t)charged * page_bytes, "account %d: %zu bytes, not %lld pages", payer,
+             usage.in_use, (long long)charged);
+        MUST(usage.kept == (size_t)kept * page_bytes, "account %d: %zu bytes kept, not %lld pages", payer,
+             usage.kept, (long long)kept);
+        MUST(usage.window_in_use == (m->config.window ? usage.in_use : 0) &&
+                 usage.window_kept == (m->config.window ? usage.kept : 0),
+             "account %d: window", payer);
+        MUST(m->account_limit[payer] < 0 || charged <= m->account_limit[payer], "account %d: over", payer);
+    }
     for (int i = 0; i < SEQUENCES; i++) {
         const shadow *s = &m->s[i];
         if (!s->seq) continue;
@@ -123,14 +138,29 @@ static bool same_tiles(model *m, int which)
 }
 
 static bool same_need(model *m, const mqa_cache_need *need, int64_t taken, int64_t returned,
-                      int64_t available)
+                      int64_t available, int scarce)
 {
     const size_t page = mqa_cache_page_bytes(&m->config);
+    MUST(need->scarce == m->account[scarce], "need: another budget is the least");
     MUST(need->taken == (size_t)taken * page && need->returned == (size_t)returned * page &&
              need->available == (size_t)available * page,
          "need: %zu taken, %zu returned, %zu available, not %lld, %lld, %lld pages", need->taken,
          need->returned, need->available, (long long)taken, (long long)returned, (long long)available);
     return true;
+}
+
+/* The least that is left where sequence `who`, as in `before`, takes pages; of whose budget. */
+static int64_t pages_left(const model *m, int who, const shadow *before, int *scarce)
+{
+    int64_t left = m->limit - pages_with(m, who, before);
+    *scarce = NOBODY;
+    for (int payer = before->payer; payer != NOBODY; payer = payer == TOP ? NOBODY : TOP) {
+        const int64_t rest = m->account_limit[payer] - pages_charged(m, who, before, payer);
+        if (m->account_limit[payer] < 0 || rest >= left) continue;
+        left = rest;
+        *scarce = payer;
+    }
+    return left;
 }
 
 /* ---- operations ---------------------------------------------------------------------------------- */
@@ -145,6 +175,8 @@ static bool op_create(model *m, int who, const record *r)
          "created between two groups");
     *s = (shadow){.first = first, .length = first};
     MUST(mqa_sequence_create_at(m->cache, first, &s->seq, NULL) == MQA_OK, "create");
+    s->payer = r->b % PAYERS;
+    mqa_sequence_set_account(s->seq, m->account[s->payer]);
     return true;
 }
 
@@ -152,20 +184,23 @@ static bool op_extend(model *m, int who, int64_t n)
 {
     shadow *s = &m->s[who], after = *s;
     mqa_cache_need need;
+    int scarce;
     if (s->length + n - s->first > MAX_TOKENS) return true;
     drop_behind_window(m, &after);
     const int64_t evicted = pages_with(m, who, &after), open = (s->length - s->first) / m->page_tokens;
-    if (s->length % m->page_tokens != 0 && holders(m, s->page[open]) > 1) after.page[open] = ++m->last_page;
+    const int64_t left = pages_left(m, who, &after, &scarce), in_use = pages_in_use(m);
+    const bool copies = s->length % m->page_tokens != 0 && holders(m, s->page[open]) > 1;
+    if (copies) after.page[open] = take_page(m, s);
     after.length += n;
-    for (int64_t p = end_index(m, s); p < end_index(m, &after); p++) after.page[p] = ++m->last_page;
+    for (int64_t p = end_index(m, s); p < end_index(m, &after); p++) after.page[p] = take_page(m, s);
     after.stale = false;
-    const int64_t pages = pages_with(m, who, &after);
+    const int64_t taken = copies + end_index(m, &after) - end_index(m, s);
 
     MUST(mqa_sequence_extend_need(s->seq, n, &need, NULL) == MQA_OK, "need");
-    if (!same_need(m, &need, pages - evicted, pages_in_use(m) - evicted, m->limit - evicted)) return false;
+    if (!same_need(m, &need, taken, in_use - evicted, left, scarce)) return false;
     const mqa_status status = mqa_sequence_extend(s->seq, n, NULL);
-    MUST(status == (pages <= m->limit ? MQA_OK : MQA_ERR_BUDGET), "extend by %lld to %lld pages of %lld: %s",
-         (long long)n, (long long)pages, (long long)m->limit, mqa_status_name(status));
+    MUST(status == (taken <= left ? MQA_OK : MQA_ERR_BUDGET), "extend by %lld, %lld pages of %lld: %s",
+         (long long)n, (long long)taken, (long long)left, mqa_status_name(status));
     if (status == MQA_OK) *s = after;
     return true;
 }
@@ -176,13 +211,15 @@ static bool op_fork(model *m, int who, int to, int64_t length)
     mqa_sequence_destroy(&m->s[to].seq);
     shadow *s = &m->s[who], fork = *s;
     const bool own_page = length % m->page_tokens != 0;
-    const mqa_status expected = !can_go_back(m, s, length)              ? MQA_ERR_INVALID_ARGUMENT
-                                : pages_in_use(m) + own_page > m->limit ? MQA_ERR_BUDGET
-                                                                        : MQA_OK;
+    int scarce;
+    const int64_t left = pages_left(m, who, s, &scarce);
+    const mqa_status expected = !can_go_back(m, s, length) ? MQA_ERR_INVALID_ARGUMENT
+                                : own_page > left          ? MQA_ERR_BUDGET
+                                                           : MQA_OK;
     mqa_cache_need need;
     const mqa_status answer = mqa_sequence_fork_need(s->seq, length, &need, NULL);
     MUST((answer == MQA_OK) == (expected != MQA_ERR_INVALID_ARGUMENT), "fork's need");
-    if (answer == MQA_OK && !same_need(m, &need, own_page, 0, m->limit - pages_in_use(m))) return false;
+    if (answer == MQA_OK && !same_need(m, &need, own_page, 0, left, scarce)) return false;
     const mqa_status status = mqa_sequence_fork(s->seq, length, &fork.seq, NULL);
     MUST(status == expected, "fork at %lld: %s", (long long)length, mqa_status_name(status));
     MUST((status == MQA_OK) == (fork.seq != NULL), "fork: out");
@@ -190,8 +227,8 @@ static bool op_fork(model *m, int who, int to, int64_t length)
     for (int layer = 0; layer < MAX_LAYERS; layer++)
         memset(fork.stamp[layer] + (length - s->first), 0, (size_t)(s->length - length) * sizeof(uint32_t));
     fork.length = length;
-    fork.stale = false;
-    if (own_page) fork.page[end_index(m, &fork) - 1] = ++m->last_page;
+    fork.stale = fork.kept = false;
+    if (own_page) fork.page[end_index(m, &fork) - 1] = take_page(m, s);
     m->s[to] = fork;
     return true;
 }
@@ -218,6 +255,61 @@ static bool op_evict(model *m, int who)
     const size_t freed = (size_t)(pages_in_use(m) - pages_with(m, who, &after));
     MUST(mqa_sequence_evict(s->seq) == freed * mqa_cache_page_bytes(&m->config), "evict");
     *s = after;
+    return true;
+}
+
+/* A budget may not be passed by what is in use already: it never gets below that here. */
+static bool op_account(model *m, int who, const record *r)
+{
+    shadow *s = &m->s[who];
+    if (r->a % 2) {
+        s->payer = r->b % PAYERS;
+        mqa_sequence_set_account(s->seq, m->account[s->payer]);
+        return true;
+    }
+    const int payer = TOP + r->b % (PAYERS - TOP);
+    const int64_t charged = pages_charged(m, -1, NULL, payer);
+    m->account_limit[payer] = r->c % 4 == 0 || charged + r->c % 8 == 0 ? -1 : charged + r->c % 8;
+    mqa_account_set_budget(
+        m->account[payer],
+        m->account_limit[payer] < 0 ? 0 : (size_t)m->account_limit[payer] * mqa_cache_page_bytes(&m->config));
+    return true;
+}
+
+static bool op_keep(model *m, int who, const record *r)
+{
+    m->s[who].kept = r->a % 2;
+    mqa_sequence_keep(m->s[who].seq, r->a % 2);
+    return true;
+}
+
+/* A rehearsal of extends, each measured as if those before it had been done, is what then comes of them;
+ * and by itself changes nothing. */
+static bool op_rehearse(model *m, int who, const record *r)
+{
+    enum { N = 4 };
+    const uint64_t rehearsal = mqa_rehearsal_begin(m->cache->ctx);
+    mqa_cache_need need[N], now;
+    int whose[N];
+    for (int i = 0; i < N; i++) {
+        const uint8_t pick[N] = {(uint8_t)who, r->c, r->d, r->c};
+        whose[i] = pick[i] % SEQUENCES;
+        const int64_t n = 1 + (r->n >> 2 * i) % 150;
+        shadow *s = &m->s[whose[i]];
+        need[i].taken = SIZE_MAX;
+        if (s->seq && s->length + N * 150 - s->first <= MAX_TOKENS)
+            MUST(mqa_rehearse_extend(rehearsal, s->seq, n, &need[i], NULL) == MQA_OK, "rehearsal");
+    }
+    for (int i = 0; i < N; i++) {
+        const int64_t n = 1 + (r->n >> 2 * i) % 150;
+        if (need[i].taken == SIZE_MAX) continue;
+        MUST(mqa_sequence_extend_need(m->s[whose[i]].seq, n, &now, NULL) == MQA_OK, "need");
+        MUST(now.taken == need[i].taken && now.returned == need[i].returned &&
+                 now.available == need[i].available && now.scarce == need[i].scarce,
+             "rehearsal of extend %d: %zu taken, %zu returned, %zu left; it came to %zu, %zu, %zu", i,
+             need[i].taken, need[i].returned, need[i].available, now.taken, now.returned, now.available);
+        if (!op_extend(m, whose[i], n)) return false;
+    }
     return true;
 }
 
@@ -380,9 +472,16 @@ static bool run_record(model *m, const record *r)
     case 14:
         return op_fork(m, who, r->c % SEQUENCES, s->length);
     case 15:
+        return op_account(m, who, r);
     case 16:
+        return op_keep(m, who, r);
     case 17:
     case 18:
+    case 19:
+    case 20:
+        return op_rehearse(m, who, r);
+    case 21:
+    case 22:
         return op_write(m, who, r->a / 16 % (m->config.n_layers + 1), position, r->b % 90, r);
     default:
         return op_append(m, who, r);
@@ -422,6 +521,15 @@ static bool make_cache(model *m, const uint8_t *h)
     }
     if (m->page_tokens == 64 && h[0] % 2) m->config.page_tokens = 0;
     MUST(mqa_cache_create(ctx, &m->config, &m->cache, NULL) == MQA_OK, "no cache");
+    for (int payer = TOP; payer < PAYERS; payer++) {
+        const uint8_t pages = h[11 + payer];
+        m->account_limit[payer] = pages % 2 ? 1 + pages / 2 % 24 : -1;
+        const size_t budget =
+            pages % 2 ? (size_t)m->account_limit[payer] * mqa_cache_page_bytes(&m->config) : 0;
+        MUST(mqa_account_create(ctx, payer == TOP ? NULL : m->account[TOP], budget, &m->account[payer],
+                                NULL) == MQA_OK,
+             "no account");
+    }
     return true;
 }
 
@@ -446,7 +554,10 @@ static const char *run_model(const uint8_t *program, size_t size)
     if (size < MODEL_HEADER) return NULL;
     bool same = make_cache(&m, program) &&
                 run_records(&m, program + MODEL_HEADER, (size - MODEL_HEADER) / MODEL_RECORD);
+    /* In either order: an account lives as long as something is charged to it. */
+    for (int payer = TOP; payer < PAYERS && size % 2; payer++) mqa_account_destroy(&m.account[payer]);
     for (int i = 0; i < SEQUENCES; i++) mqa_sequence_destroy(&m.s[i].seq);
+    for (int payer = TOP; payer < PAYERS; payer++) mqa_account_destroy(&m.account[payer]);
     if (same && mqa_cache_bytes_in_use(m.cache) != 0) same = differ(&m, "pages are left without a sequence");
     mqa_cache_destroy(&m.cache);
     return same ? NULL : m.why;

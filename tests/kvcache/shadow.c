@@ -50,7 +50,13 @@ int holders(const model *m, uint32_t name)
     return n;
 }
 
-int64_t pages_with(const model *m, int which, const shadow *other)
+static bool is_charged(const model *m, uint32_t name, int payer)
+{
+    const int pays = m->payer_of[name];
+    return payer == NOBODY || pays == payer || (payer == TOP && pays != NOBODY);
+}
+
+int64_t pages_charged(const model *m, int which, const shadow *other, int payer)
 {
     int64_t n = 0;
     for (int i = 0; i < SEQUENCES; i++) {
@@ -59,10 +65,37 @@ int64_t pages_with(const model *m, int which, const shadow *other)
             bool seen = s->page[p] == 0;
             for (int j = 0; j < i && !seen; j++)
                 seen = has_page(m, j == which ? other : &m->s[j], s->page[p]);
-            n += !seen;
+            n += !seen && is_charged(m, s->page[p], payer);
         }
     }
     return n;
+}
+
+int64_t pages_with(const model *m, int which, const shadow *other)
+{
+    return pages_charged(m, which, other, NOBODY);
+}
+
+int64_t pages_kept(const model *m, int payer)
+{
+    int64_t n = 0;
+    for (int i = 0; i < SEQUENCES; i++) {
+        const shadow *s = &m->s[i];
+        for (int64_t p = 0; s->seq && s->kept && p < end_index(m, s); p++) {
+            bool counts = s->page[p] != 0 && is_charged(m, s->page[p], payer);
+            for (int j = 0; j < SEQUENCES && counts; j++)
+                counts = !has_page(m, &m->s[j], s->page[p]) || (m->s[j].kept && j >= i);
+            n += counts;
+        }
+    }
+    return n;
+}
+
+uint32_t take_page(model *m, const shadow *s)
+{
+    const uint32_t name = ++m->last_page;
+    m->payer_of[name] = (uint8_t)s->payer;
+    return name;
 }
 
 int64_t pages_in_use(const model *m)

@@ -24,12 +24,14 @@
 #include "mqa/model.h"
 
 typedef struct synthetic {
-    const char *arch; /* "gemma3" or "llama" */
+    const char *arch; /* "gemma3", "llama" or "deepseek2" */
     uint32_t type;    /* of the matrices: F32, F16, BF16, Q8_0 */
     int n_layers, n_embd, n_ff, n_heads, n_kv_heads, head_dim, n_vocab, window;
     bool own_head;
-    int rope_dims;     /* 0: not said in the file */
-    float rope_factor; /* of linear scaling; 0: none */
+    int rope_dims;                    /* 0: not said in the file */
+    float rope_factor;                /* of linear scaling; 0: none */
+    int kv_rank, q_rank, nope, v_dim; /* deepseek2's; head_dim and n_kv_heads aren't looked at */
+    bool unfolded;                    /* the older flavour of its files */
     /* Damage: */
     const char *skip_key, *skip_tensor; /* left out */
     const char *change_key;             /* "block_count" …, set to: */
@@ -58,6 +60,21 @@ static const synthetic small_llama = {.arch = "llama",
                                       .head_dim = 16,
                                       .n_vocab = 300,
                                       .own_head = true};
+
+/* Ranks and heads that fill neither a block of 32 nor a granule of 64. */
+static const synthetic small_deepseek2 = {.arch = "deepseek2",
+                                          .type = MQA_GGUF_Q8_0,
+                                          .n_layers = 3,
+                                          .n_embd = 96,
+                                          .n_ff = 160,
+                                          .n_heads = 4,
+                                          .n_vocab = 300,
+                                          .own_head = true,
+                                          .rope_dims = 16,
+                                          .kv_rank = 96,
+                                          .q_rank = 64,
+                                          .nope = 32,
+                                          .v_dim = 40};
 
 static uint32_t synthetic_random(uint32_t *state)
 {
@@ -106,11 +123,13 @@ static void synthetic_u32(synthetic_writer *s, const char *key, int value)
                             same(key, s->model->change_key) ? s->model->change_to : (uint32_t)value);
 }
 
-static void synthetic_tensor(synthetic_writer *s, uint32_t type, const char *name, int n_in, int n_out)
+/* n_out 0: a vector; n_heads above 0: the third dimension. */
+static void synthetic_block(synthetic_writer *s, uint32_t type, const char *name, int n_in, int n_out,
+                            int n_heads)
 {
     if (same(name, s->model->skip_tensor)) return;
     if (same(name, s->model->narrow_tensor)) n_in -= 32;
-    const size_t n = (size_t)n_in * (size_t)(n_out ? n_out : 1);
+    const size_t n = (size_t)n_in * (size_t)(n_out ? n_out : 1) * (size_t)(n_heads ? n_heads : 1);
     void *values = synthetic_values(type, n, (uint32_t)(strlen(name) * 7919 + (size_t)s->n_blocks));
     if (n_out == 0) /* norms are near 1 */
         for (size_t i = 0; i < n; i++) ((float *)values)[i] += 1;
@@ -119,16 +138,49 @@ static void synthetic_tensor(synthetic_writer *s, uint32_t type, const char *nam
         memcpy(values, &nan, 4);
     }
     s->blocks[s->n_blocks++] = values;
-    mqa_gguf_writer_add_tensor(s->w, name, type, n_out ? 2 : 1, (size_t[]){(size_t)n_in, (size_t)n_out},
-                               values);
+    const size_t dims[] = {(size_t)n_in, (size_t)n_out, (size_t)n_heads};
+    mqa_gguf_writer_add_tensor(s->w, name, type, n_heads ? 3 : n_out ? 2 : 1, dims, values);
+}
+
+static void synthetic_tensor(synthetic_writer *s, uint32_t type, const char *name, int n_in, int n_out)
+{
+    synthetic_block(s, type, name, n_in, n_out, 0);
+}
+
+static void synthetic_layer_block(synthetic_writer *s, uint32_t type, int layer, const char *name, int n_in,
+                                  int n_out, int n_heads)
+{
+    char full[96];
+    snprintf(full, sizeof full, "blk.%d.%s.weight", layer, name);
+    synthetic_block(s, type, full, n_in, n_out, n_heads);
 }
 
 static void synthetic_layer_tensor(synthetic_writer *s, uint32_t type, int layer, const char *name, int n_in,
                                    int n_out)
 {
-    char full[96];
-    snprintf(full, sizeof full, "blk.%d.%s.weight", layer, name);
-    synthetic_tensor(s, type, full, n_in, n_out);
+    synthetic_layer_block(s, type, layer, name, n_in, n_out, 0);
+}
+
+/* Latent attention's tensors but for the output projection. */
+static void synthetic_latent(synthetic_writer *s, int i)
+{
+    const synthetic *m = s->model;
+    const int q = m->n_heads * (m->nope + m->rope_dims);
+    synthetic_layer_tensor(s, m->type, i, "attn_kv_a_mqa", m->n_embd, m->kv_rank + m->rope_dims);
+    synthetic_layer_tensor(s, MQA_GGUF_F32, i, "attn_kv_a_norm", m->kv_rank, 0);
+    if (m->q_rank) {
+        synthetic_layer_tensor(s, m->type, i, "attn_q_a", m->n_embd, m->q_rank);
+        synthetic_layer_tensor(s, MQA_GGUF_F32, i, "attn_q_a_norm", m->q_rank, 0);
+        synthetic_layer_tensor(s, m->type, i, "attn_q_b", m->q_rank, q);
+    } else {
+        synthetic_layer_tensor(s, m->type, i, "attn_q", m->n_embd, q);
+    }
+    if (m->unfolded) {
+        synthetic_layer_tensor(s, m->type, i, "attn_kv_b", m->kv_rank, m->n_heads * (m->nope + m->v_dim));
+    } else {
+        synthetic_layer_block(s, m->type, i, "attn_k_b", m->nope, m->kv_rank, m->n_heads);
+        synthetic_layer_block(s, m->type, i, "attn_v_b", m->kv_rank, m->v_dim, m->n_heads);
+    }
 }
 
 static void synthetic_layer(synthetic_writer *s, int i)
@@ -136,10 +188,14 @@ static void synthetic_layer(synthetic_writer *s, int i)
     const synthetic *m = s->model;
     const int q = m->n_heads * m->head_dim, kv = m->n_kv_heads * m->head_dim;
     synthetic_layer_tensor(s, MQA_GGUF_F32, i, "attn_norm", m->n_embd, 0);
-    synthetic_layer_tensor(s, m->type, i, "attn_q", m->n_embd, q);
-    synthetic_layer_tensor(s, m->type, i, "attn_k", m->n_embd, kv);
-    synthetic_layer_tensor(s, m->type, i, "attn_v", m->n_embd, kv);
-    synthetic_layer_tensor(s, m->type, i, "attn_output", q, m->n_embd);
+    if (m->kv_rank) {
+        synthetic_latent(s, i);
+    } else {
+        synthetic_layer_tensor(s, m->type, i, "attn_q", m->n_embd, q);
+        synthetic_layer_tensor(s, m->type, i, "attn_k", m->n_embd, kv);
+        synthetic_layer_tensor(s, m->type, i, "attn_v", m->n_embd, kv);
+    }
+    synthetic_layer_tensor(s, m->type, i, "attn_output", m->kv_rank ? m->n_heads * m->v_dim : q, m->n_embd);
     synthetic_layer_tensor(s, MQA_GGUF_F32, i, "ffn_norm", m->n_embd, 0);
     synthetic_layer_tensor(s, m->type, i, "ffn_gate", m->n_embd, m->n_ff);
     synthetic_layer_tensor(s, m->type, i, "ffn_up", m->n_embd, m->n_ff);
@@ -183,6 +239,21 @@ static void synthetic_tokenizer(synthetic_writer *s)
     s->blocks[s->n_blocks++] = types;
 }
 
+static void synthetic_latent_keys(synthetic_writer *s)
+{
+    const synthetic *m = s->model;
+    const int key = m->nope + m->rope_dims;
+    synthetic_u32(s, "leading_dense_block_count", m->n_layers);
+    synthetic_u32(s, "attention.kv_lora_rank", m->kv_rank);
+    if (m->q_rank) synthetic_u32(s, "attention.q_lora_rank", m->q_rank);
+    synthetic_u32(s, "attention.head_count_kv", m->unfolded ? m->n_heads : 1);
+    synthetic_u32(s, "attention.key_length", m->unfolded ? key : m->kv_rank + m->rope_dims);
+    synthetic_u32(s, "attention.value_length", m->unfolded ? m->v_dim : m->kv_rank);
+    if (m->unfolded) return;
+    synthetic_u32(s, "attention.key_length_mla", key);
+    synthetic_u32(s, "attention.value_length_mla", m->v_dim);
+}
+
 static void synthetic_write(const synthetic *m, const char *path)
 {
     synthetic_writer s = {.model = m};
@@ -194,9 +265,13 @@ static void synthetic_write(const synthetic *m, const char *path)
     synthetic_u32(&s, "embedding_length", m->n_embd);
     synthetic_u32(&s, "feed_forward_length", m->n_ff);
     synthetic_u32(&s, "attention.head_count", m->n_heads);
-    synthetic_u32(&s, "attention.head_count_kv", m->n_kv_heads);
-    synthetic_u32(&s, "attention.key_length", m->head_dim);
-    synthetic_u32(&s, "attention.value_length", m->head_dim);
+    if (m->kv_rank) {
+        synthetic_latent_keys(&s);
+    } else {
+        synthetic_u32(&s, "attention.head_count_kv", m->n_kv_heads);
+        synthetic_u32(&s, "attention.key_length", m->head_dim);
+        synthetic_u32(&s, "attention.value_length", m->head_dim);
+    }
     if (m->window) synthetic_u32(&s, "attention.sliding_window", m->window);
     if (m->rope_dims) synthetic_u32(&s, "rope.dimension_count", m->rope_dims);
     if (m->extra_key) synthetic_u32(&s, m->extra_key, 1);

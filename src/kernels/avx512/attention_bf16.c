@@ -7,7 +7,7 @@
 #include "kernels/simd/pairs_avx512.h"
 
 #define PAIRS_FILL          mqa_attention_avx512_bf16
-#define PAIRS_RECIPE        "avx512-bf16/1"
+#define PAIRS_RECIPE        MQA_RECIPE_AVX512_BF16
 #define PAIRS_MOST_ROWS     6 /* 24 of 32 registers accumulate */
 #define PAIRS_VECTORS(rows) 4
 #include "kernels/template/attention_bf16.h"

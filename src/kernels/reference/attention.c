@@ -50,7 +50,7 @@ int mqa_pack_q_int8(const float *const *q, int rows, int d, float sm_scale, void
 
 int mqa_pack_q_int8_digits(const float *const *q, int rows, int d, float sm_scale, void *q_block)
 {
-    enum { MOST = MQA_PAD(1024) };
+    enum { MOST = MQA_MAX_HEAD_DIM };
     if (!mqa_pack_q_int8(q, rows, d, sm_scale, q_block)) return 0;
     for (int r = 0; r < rows; r++) {
         mqa_q_row *row = mqa_q_row_at(q_block, r, d);
@@ -67,6 +67,15 @@ int mqa_pack_q_int8_digits(const float *const *q, int rows, int d, float sm_scal
 
 /* --- scores -------------------------------------------------------------------------------------- */
 
+static float pairwise_sum(float *x, int n)
+{
+    for (; n > 1; n = (n + 1) / 2) {
+        for (int i = 0; i < n / 2; i++) x[i] = x[2 * i] + x[2 * i + 1];
+        if (n % 2) x[n / 2] = x[n - 1];
+    }
+    return x[0];
+}
+
 static inline void scores_float(mqa_kv_type type, const void *q_block, int rows, int d,
                                 const void *const *k_runs, int n_granules, const mqa_ahead *ahead, float *s,
                                 size_t s_stride)
@@ -76,10 +85,12 @@ static inline void scores_float(mqa_kv_type type, const void *q_block, int rows,
         const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
         for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
             const void *run = k_runs[t / MQA_GRANULE];
-            float x = 0.0f;
+            float x[MQA_MAX_HEAD_DIM / MQA_DOT_BLOCK] = {0};
             for (int i = 0; i < MQA_PAD(d); i++)
-                x = fmaf(q[i], mqa_kv_value(0, type, run, d, t % MQA_GRANULE, i), x);
-            s[(size_t)r * s_stride + (size_t)t] = x * mqa_kv_token_scale(type, run, t % MQA_GRANULE);
+                x[i / MQA_DOT_BLOCK] =
+                    fmaf(q[i], mqa_kv_value(0, type, run, d, t % MQA_GRANULE, i), x[i / MQA_DOT_BLOCK]);
+            s[(size_t)r * s_stride + (size_t)t] =
+                pairwise_sum(x, MQA_PAD(d) / MQA_DOT_BLOCK) * mqa_kv_token_scale(type, run, t % MQA_GRANULE);
         }
     }
 }
@@ -220,11 +231,15 @@ static inline void pv_float(mqa_kv_type type, const float *p, size_t p_stride, i
 {
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < MQA_PAD(d_v); c++) {
-            float x = 0.0f;
-            for (int t = 0; t < MQA_GRANULE * n_granules; t++)
-                x = fmaf(p[(size_t)r * p_stride + (size_t)t],
-                         mqa_kv_value(1, type, v_runs[t / MQA_GRANULE], d_v, t % MQA_GRANULE, c), x);
-            o[(size_t)r * (size_t)MQA_PAD(d_v) + (size_t)c] = x + 0.0f;
+            float sum = 0.0f;
+            for (int g = 0; g < n_granules; g++) {
+                const float *from = p + (size_t)r * p_stride + (size_t)g * MQA_GRANULE;
+                float x = 0.0f;
+                for (int t = 0; t < MQA_GRANULE; t++)
+                    x = fmaf(from[t], mqa_kv_value(1, type, v_runs[g], d_v, t, c), x);
+                sum += x;
+            }
+            o[(size_t)r * (size_t)MQA_PAD(d_v) + (size_t)c] = sum + 0.0f;
         }
 }
 
@@ -282,7 +297,7 @@ MQA_FLOAT_FORMATS(FLOAT_KERNELS)
 
 void mqa_attention_reference(mqa_kernels *k)
 {
-    mqa_attention_kernels a = {.recipe = "portable/1",
+    mqa_attention_kernels a = {.recipe = MQA_RECIPE_PORTABLE,
                                .softcap = softcap,
                                .alibi = alibi,
                                .fold = fold,

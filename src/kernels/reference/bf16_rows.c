@@ -1,5 +1,5 @@
-/* What the bf16 recipes share: q and p rounded to bf16. And the chains of pairs of avx512-bf16/1 and
- * neon-bf16/1 in plain C.
+/* What the bf16 recipes share: q and p rounded to bf16. And the chains of pairs of avx512-bf16 and
+ * neon-bf16 in plain C.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -111,5 +111,5 @@ void mqa_bf16_rows_reference(mqa_attention_kernels *a)
         a->pv[MQA_KV_BF16] = pv_##NAME;                                                                      \
     }
 
-PAIR_KERNELS(avx512, "avx512-bf16/1")
-PAIR_KERNELS(neon, "neon-bf16/1")
+PAIR_KERNELS(avx512, MQA_RECIPE_AVX512_BF16)
+PAIR_KERNELS(neon, MQA_RECIPE_NEON_BF16)

@@ -39,7 +39,7 @@ V16_INLINE dot8_acc dot8_zero(void)
 
 static int dot8_pack_q(const float *const *q, int rows, int d, float sm_scale, void *q_block)
 {
-    enum { MOST = MQA_PAD(1024) };
+    enum { MOST = MQA_MAX_HEAD_DIM };
     if (!mqa_pack_q_int8_digits(q, rows, d, sm_scale, q_block)) return 0;
     for (int r = 0; r < rows; r++) {
         int8_t x[2 * MOST], *to = mqa_q_row_at(q_block, r, d)->x.s8;

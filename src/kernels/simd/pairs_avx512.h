@@ -1,4 +1,4 @@
-/* Dot products of pairs of bf16 with vdpbf16ps (recipe avx512-bf16/1). Include after v16_avx512.h.
+/* Dot products of pairs of bf16 with vdpbf16ps (recipe avx512-bf16). Include after v16_avx512.h.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

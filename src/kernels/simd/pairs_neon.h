@@ -1,4 +1,4 @@
-/* Dot products of pairs of bf16 with BFDOT (recipe neon-bf16/1). Include after v16_neon.h. See pairs_avx512.h
+/* Dot products of pairs of bf16 with BFDOT (recipe neon-bf16). Include after v16_neon.h. See pairs_avx512.h
  * for what the names mean.
  *
  * SPDX-License-Identifier: Apache-2.0

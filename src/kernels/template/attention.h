@@ -26,7 +26,7 @@
 #include "kernels/template/turn.h"
 
 #define MAX_BLOCK_ROWS 6
-enum { GRANULE_TILES = MQA_GRANULE / MQA_TILE };
+enum { GRANULE_TILES = MQA_GRANULE / MQA_TILE, DOT_LEVELS = 6 /* 2^6 blocks are 1,024 values */ };
 
 /* --- scores: q rows times K tiles --------------------------------------------------------------------- */
 
@@ -82,34 +82,55 @@ V16_INLINE int round_of(mqa_kv_type type)
     return per > 2 ? per : 2;
 }
 
+/* acc += one round's q times k. scales: the line of the round's group from the block's first token on. */
+V16_INLINE void scores_round(mqa_kv_type type, int rows, int tiles, const float *q, size_t q_stride,
+                             const uint8_t *k, size_t tile_bytes, const uint8_t *scales,
+                             vf acc[MAX_BLOCK_ROWS][4])
+{
+    const int per = mqa_kv_formats[type].per_cell;
+    vf scale[4];
+    if (has_group_scales(type))
+        UNROLL for (int t = 0; t < tiles; t++) scale[t] = vf_load_bf16(scales + t * MQA_TILE * 2);
+    UNROLL for (int j = 0; j < round_of(type); j++)
+    {
+        vf x[4];
+        UNROLL for (int t = 0; t < tiles; t++)
+        {
+            x[t] = widen(type, vi_load(k + (size_t)t * tile_bytes + j / per * MQA_CELL_ROW), j % per);
+            if (has_group_scales(type)) x[t] = vf_mul(x[t], scale[t]);
+        }
+        UNROLL for (int r = 0; r < rows; r++)
+        {
+            const vf y = vf_set1(q[(size_t)r * q_stride + (size_t)j]);
+            UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_fma(y, x[t], acc[r][t]);
+        }
+    }
+}
+
 /* scales: the header from the block's first token on. */
 V16_INLINE void scores_block(mqa_kv_type type, int rows, int tiles, const float *q, size_t q_stride, int d,
                              const uint8_t *k, size_t tile_bytes, const uint8_t *scales, mqa_fetch *fetch,
                              float *s, size_t s_stride)
 {
     const int per = mqa_kv_formats[type].per_cell, step = round_of(type);
-    vf acc[MAX_BLOCK_ROWS][4];
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_zero();
-    for (int i = 0; i < d; i += step, k += step / per * MQA_CELL_ROW) {
-        mqa_fetch_step(fetch);
-        vf scale[4];
-        if (has_group_scales(type))
-            UNROLL for (int t = 0; t < tiles; t++) scale[t] =
-                vf_load_bf16(scales + mqa_kv_line_of(type, i) + t * MQA_TILE * 2);
-        UNROLL for (int j = 0; j < step; j++)
-        {
-            vf x[4];
-            UNROLL for (int t = 0; t < tiles; t++)
-            {
-                x[t] = widen(type, vi_load(k + (size_t)t * tile_bytes + j / per * MQA_CELL_ROW), j % per);
-                if (has_group_scales(type)) x[t] = vf_mul(x[t], scale[t]);
-            }
-            UNROLL for (int r = 0; r < rows; r++)
-            {
-                const vf y = vf_set1(q[(size_t)r * q_stride + (size_t)(i + j)]);
-                UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_fma(y, x[t], acc[r][t]);
-            }
+    vf acc[MAX_BLOCK_ROWS][4], waiting[DOT_LEVELS][MAX_BLOCK_ROWS][4];
+    for (unsigned block = 0, last = (unsigned)d / MQA_DOT_BLOCK - 1;; block++) {
+        UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_zero();
+        const uint8_t *line = scales + mqa_kv_line_of(type, (int)block * MQA_DOT_BLOCK);
+        for (int i = 0; i < MQA_DOT_BLOCK; i += step, q += step, k += step / per * MQA_CELL_ROW) {
+            mqa_fetch_step(fetch);
+            scores_round(type, rows, tiles, q, q_stride, k, tile_bytes, line, acc);
         }
+        /* Pairwise, as a binary counter carries: sums of 2^level blocks wait for their neighbours, and with
+         * the last block all that wait are added. */
+        vf(*level)[MAX_BLOCK_ROWS][4] = waiting;
+        for (unsigned carry = block == last ? block : block & ~(block + 1); carry; carry >>= 1, level++)
+            if (carry & 1)
+                UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++) acc[r][t] =
+                    vf_add((*level)[r][t], acc[r][t]);
+        if (block == last) break;
+        UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++)(*level)[r][t] =
+            acc[r][t];
     }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++)
     {
@@ -272,16 +293,14 @@ static void alibi(float *s, int n, float slope, int32_t first)
 
 /* --- P.V ---------------------------------------------------------------------------------------------- */
 
-/* scales: the header from the group of the block's first column on. */
+/* o += one granule's p times v. scales: the header from the group of the block's first column on. */
 V16_INLINE void pv_block(mqa_kv_type type, int rows, int vectors, const float *p, size_t p_stride,
-                         const uint8_t *v, const uint8_t *scales, size_t d_pad, bool first, bool last,
-                         float *o)
+                         const uint8_t *v, const uint8_t *scales, size_t d_pad, float *o)
 {
     const int per = mqa_kv_formats[type].per_cell, step = round_of(type);
     const size_t row_bytes = d_pad * MQA_CELL_BYTES;
     vf acc[MAX_BLOCK_ROWS][4];
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c++) acc[r][c] =
-        first ? vf_zero() : vf_load(o + (size_t)r * d_pad + c * 16);
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c++) acc[r][c] = vf_zero();
     for (int t = 0; t < MQA_GRANULE; t += step, v += (size_t)(step / per) * row_bytes) {
         UNROLL for (int j = 0; j < step; j++)
         {
@@ -301,16 +320,19 @@ V16_INLINE void pv_block(mqa_kv_type type, int rows, int vectors, const float *p
         }
     }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c++)
-        vf_store(o + (size_t)r * d_pad + c * 16, last ? vf_add(acc[r][c], vf_zero()) : acc[r][c]);
+    {
+        float *to = o + (size_t)r * d_pad + c * 16;
+        vf_store(to, vf_add(vf_load(to), acc[r][c]));
+    }
 }
 
 V16_INLINE void pv_float(mqa_kv_type type, const float *p, size_t p_stride, int rows,
                          const void *const *v_runs, int n_granules, int d_v, float *o)
 {
     const int d_pad = MQA_PAD(d_v);
+    memset(o, 0, sizeof *o * (size_t)rows * (size_t)d_pad);
     for (int g = 0; g < n_granules; g++) {
         const uint8_t *scales = v_runs[g], *v = scales + mqa_kv_header_bytes(type, d_v);
-        const bool first = g == 0, last = g == n_granules - 1;
         for (int r = 0, now; r < rows; r += now) {
             now = next_rows(rows - r, ATTENTION_MOST_ROWS(type));
             const float *from = p + (size_t)r * p_stride + (size_t)g * MQA_GRANULE;
@@ -319,10 +341,10 @@ V16_INLINE void pv_float(mqa_kv_type type, const float *p, size_t p_stride, int 
 #define PV(R, C)                                                                                             \
     for (; c + 16 * (C) <= d_pad; c += 16 * (C))                                                             \
         pv_block(type, R, C, from, p_stride, v + (size_t)c * 4, scales + mqa_kv_line_of(type, c),            \
-                 (size_t)d_pad, first, last, to + c);                                                        \
+                 (size_t)d_pad, to + c);                                                                     \
     for (; c < d_pad; c += 16)                                                                               \
     pv_block(type, R, 1, from, p_stride, v + (size_t)c * 4, scales + mqa_kv_line_of(type, c), (size_t)d_pad, \
-             first, last, to + c)
+             to + c)
             BY_ROWS(now, PV, ATTENTION_VECTORS)
 #undef PV
         }

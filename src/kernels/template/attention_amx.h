@@ -1,5 +1,5 @@
 /* Attention's dot products on tile registers, once on AMX and once in plain C: those of the bf16 format
- * (recipe amx-bf16/1) and of int8 (exact, so their bits are everyone's). Include after tile_amx.h or
+ * (recipe amx-bf16) and of int8 (exact, so their bits are everyone's). Include after tile_amx.h or
  * tile_c.h, with these set:
  *
  *   AMX_FILL          name of the function that fills a table
@@ -240,7 +240,7 @@ void AMX_FILL(mqa_kernels *k)
 {
     mqa_attention_kernels *a = &k->attention[MQA_NUMERICS_FAST];
     AMX_BF16_ROWS(a);
-    a->recipe = "amx-bf16/1";
+    a->recipe = MQA_RECIPE_AMX_BF16;
     a->scores[MQA_KV_BF16] = scores_amx;
     a->pv[MQA_KV_BF16] = pv_amx;
     for (int numerics = 0; numerics < 2; numerics++) {

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "calibrate.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cpu.h"
+#include "bench.h"
+#include "roofline.h"
+
+mqa_status calibrate_time(calibrate_fn *run, void *arg, double seconds, double *out, mqa_error *err)
+{
+    enum { LEAST = 5 };
+    double times[BENCH_MAX_REPEATS];
+    int n = 0;
+    MQA_TRY(run(arg, err)); /* caches, branch predictors, pages of memory */
+    const double start = cli_now();
+    for (; n < BENCH_MAX_REPEATS && (n < LEAST || cli_now() - start < seconds); n++) {
+        const double t0 = cli_now();
+        MQA_TRY(run(arg, err));
+        times[n] = cli_now() - t0;
+        if (cli_stop) return mqa_fail(err, MQA_ERR_CANCELLED, "calibration was stopped");
+    }
+    bench_sort(times, n);
+    *out = times[n / 4];
+    return MQA_OK;
+}
+
+static mqa_status measure_roof(mqa_context *ctx, mqa_machine *m, mqa_error *err)
+{
+    const int threads = mqa_context_n_threads(ctx);
+    MQA_TRY(roofline_read(ctx, threads, roofline_working_set(4, threads), &m->bandwidth, err));
+    for (size_t bytes = (size_t)1 << 20; bytes <= (size_t)256 << 20; bytes *= 4) {
+        const int i = m->n_caches++;
+        m->caches[i].bytes = (double)bytes;
+        MQA_TRY(roofline_read(ctx, threads, bytes, &m->caches[i].rate, err));
+        if (cli_stop) return mqa_fail(err, MQA_ERR_CANCELLED, "calibration was stopped");
+    }
+    MQA_TRY(roofline_peak(ctx, threads, MQA_KV_F32, ROOFLINE_SCORES, &m->peak[MQA_RATE_F32], err));
+    MQA_TRY(roofline_peak(ctx, threads, MQA_KV_BF16, ROOFLINE_SCORES, &m->peak[MQA_RATE_BF16], err));
+    MQA_TRY(roofline_peak(ctx, threads, MQA_KV_INT8, ROOFLINE_SCORES, &m->peak[MQA_RATE_INT8], err));
+    m->peak[MQA_RATE_INT8] *= 2; /* there the two digits of a query count as one */
+    m->exp_rate = roofline_exp(ctx, threads);
+    return MQA_OK;
+}
+
+static void describe(const mqa_context *ctx, mqa_machine *m)
+{
+    const time_t now = time(NULL);
+    char day[16] = "";
+    struct tm date;
+    if (localtime_r(&now, &date)) strftime(day, sizeof day, "%Y-%m-%d", &date);
+    m->n_threads = mqa_context_n_threads(ctx);
+    m->measured = true;
+    snprintf(m->name, sizeof m->name, "%s, %d threads", mqa_cpu_detect()->name, m->n_threads);
+    snprintf(m->source, sizeof m->source, "measured %s by mqa plan --calibrate, %s", day,
+             mqa_isa_name(mqa_context_isa(ctx)));
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    m->memory = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : 0;
+}
+
+mqa_status calibrate_machine(mqa_context *ctx, mqa_machine *out, mqa_error *err)
+{
+    static char label[] = "calibrating";
+    enum { PARTS = 2 + MQA_WEIGHT_CLASSES + MQA_KV_TYPES };
+    size_t done = 0;
+    *out = (mqa_machine){0};
+    describe(ctx, out);
+    MQA_TRY(measure_roof(ctx, out, err));
+    cli_progress(label, ++done, PARTS);
+    for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) {
+        MQA_TRY(calibrate_linear(ctx, out, (mqa_weight_class)c, &out->linear[c], err));
+        cli_progress(label, ++done, PARTS);
+    }
+    for (int t = 0; t < MQA_KV_TYPES; t++) {
+        MQA_TRY(calibrate_attention(ctx, out, (mqa_kv_type)t, &out->attention[t], err));
+        cli_progress(label, ++done, PARTS);
+    }
+    MQA_TRY(calibrate_overhead(ctx, out, err));
+    cli_progress_clear();
+    return mqa_machine_check(out, err);
+}

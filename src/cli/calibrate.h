@@ -1,0 +1,42 @@
+/* Calibration for plans: this machine's roofline, and how much of it our kernels reach.
+ *
+ * Everything is timed as a model runs it: linear layers through model/layers.h on weights made up in memory,
+ * attention on caches full of random K and V, what steps and layers cost besides through sessions of such
+ * models.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef MQA_CLI_CALIBRATE_H
+#define MQA_CLI_CALIBRATE_H
+
+#include "mqa/model.h"
+#include "planner/planner.h"
+
+/* All figures of the context's machine, threads and instruction set; about twenty seconds. MQA_ERR_CANCELLED
+ * once cli_stop is set. */
+mqa_status calibrate_machine(mqa_context *ctx, mqa_machine *out, mqa_error *err);
+
+/* ---- its parts ---- */
+
+/* Seconds of run, called again and again for `seconds`, at least 5 times: the lower quartile, since others on
+ * the machine only ever make it slower. */
+typedef mqa_status calibrate_fn(void *arg, mqa_error *err);
+mqa_status calibrate_time(calibrate_fn *run, void *arg, double seconds, double *out, mqa_error *err);
+
+/* A model of llama's kind made up in memory: its weights mean nothing. Ended by mqa_model_destroy. Every
+ * layer has weights of its own, in one gguf type. */
+typedef struct calibrate_shape {
+    int layers, embd, ff, heads, kv_heads, head_dim, vocab;
+    uint32_t type;
+} calibrate_shape;
+mqa_status calibrate_model(mqa_context *ctx, const calibrate_shape *shape, mqa_model **out, mqa_error *err);
+
+/* roof: bandwidth, caches and peaks are there. */
+mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weight_class c, mqa_curve *out,
+                            mqa_error *err);
+mqa_status calibrate_attention(mqa_context *ctx, const mqa_machine *roof, mqa_kv_type type, mqa_curve *out,
+                               mqa_error *err);
+/* machine: all but its seconds_per_…, which are filled in. */
+mqa_status calibrate_overhead(mqa_context *ctx, mqa_machine *machine, mqa_error *err);
+
+#endif

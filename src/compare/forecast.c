@@ -1,0 +1,74 @@
+/* What the planner says of each cell.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "compare/inside.h"
+
+/* The same machine, if its kernels reached all of what it gives: times become the roofline's. */
+static mqa_machine ideal(const mqa_machine *machine)
+{
+    mqa_machine m = *machine;
+    for (int p = 0; p < MQA_CURVE_POINTS; p++) {
+        for (int i = 0; i < MQA_WEIGHT_CLASSES; i++) m.linear[i].share[p] = 1;
+        for (int i = 0; i < MQA_KV_TYPES; i++) m.attention[i].share[p] = 1;
+    }
+    m.seconds_per_step = m.seconds_per_layer = m.seconds_per_row_and_value = 0;
+    return m;
+}
+
+static mqa_status plan_cell(const mqa_compare *c, mqa_compare_cell *cell, mqa_error *err)
+{
+    const mqa_compare_options *o = &c->options;
+    const mqa_design *design = &c->result.designs[cell->design];
+    const mqa_machine roof = ideal(&c->machine);
+    mqa_demand demand;
+    mqa_figures figures;
+    mqa_demand_default(&demand);
+    demand.contexts[0] = cell->context;
+    demand.n_contexts = 1;
+    demand.requests = cell->batch;
+    demand.chunk = o->chunk;
+    demand.k_type = o->k_type;
+    demand.v_type = o->v_type;
+    demand.weights = MQA_WEIGHTS_AS_IS;
+    MQA_TRY(mqa_forecast(design, &roof, &demand, cell->context, &figures, err));
+    cell->limit_seconds = (cell->prompt ? figures.prompt : figures.token).seconds;
+    MQA_TRY(mqa_forecast(design, &c->machine, &demand, cell->context, &figures, err));
+    const mqa_times *t = cell->prompt ? &figures.prompt : &figures.token;
+    cell->plan_seconds = t->seconds;
+    cell->bound = t->bound;
+    cell->plan_kv_bytes = figures.kv_bytes;
+    return MQA_OK;
+}
+
+/* All designs at one context and batch, which are measured together or not at all. */
+static mqa_status plan_group(mqa_compare *c, bool prompt, int64_t context, int batch, mqa_error *err)
+{
+    mqa_compare_result *r = &c->result;
+    mqa_compare_cell *group = r->cells + r->n_cells;
+    size_t all = 0;
+    for (int i = 0; i < r->n_designs; i++) {
+        group[i] = (mqa_compare_cell){.design = i, .prompt = prompt, .context = context, .batch = batch};
+        MQA_TRY(plan_cell(c, &group[i], err));
+        if (!mqa_add(all, group[i].plan_kv_bytes, &all)) all = SIZE_MAX;
+    }
+    for (int i = 0; i < r->n_designs; i++) group[i].left_out = all > c->options.memory;
+    r->n_cells += r->n_designs;
+    return MQA_OK;
+}
+
+mqa_status mqa_compare_plan(mqa_compare *c, mqa_error *err)
+{
+    const mqa_compare_options *o = &c->options;
+    c->result.cells = calloc(MQA_COMPARE_CELLS, sizeof *c->result.cells);
+    if (!c->result.cells) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a comparison's cells");
+    for (int i = 0; i < o->n_contexts; i++)
+        for (int b = 0; b < o->n_batches; b++)
+            MQA_TRY(plan_group(c, false, o->contexts[i], (int)o->batches[b], err));
+    for (int i = 0; o->prompts && i < o->n_contexts; i++)
+        MQA_TRY(plan_group(c, true, o->contexts[i], 1, err));
+    return MQA_OK;
+}

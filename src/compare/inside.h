@@ -1,0 +1,40 @@
+/* The inside of a comparison.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef MQA_COMPARE_INSIDE_H
+#define MQA_COMPARE_INSIDE_H
+
+#include "compare/compare.h"
+
+struct mqa_compare {
+    mqa_context *ctx;
+    mqa_compare_options options;
+    mqa_machine machine;
+    mqa_compare_result result;
+    mqa_model *models[MQA_VARIANTS];     /* [result.n_designs] */
+    mqa_session *sessions[MQA_VARIANTS]; /* with a sequence for each request, and one more for prompts */
+    int32_t *tokens;                     /* [the longest context] */
+    float *logits;                       /* [the most requests][n_vocab] */
+    mqa_eval_item *items;                /* [the most requests] */
+};
+
+/* contenders.c: makes the files, loads them, and looks at them as the planner does. */
+mqa_status mqa_compare_load(mqa_compare *c, mqa_error *err);
+/* forecast.c: the grid's cells with what is planned for them, and which are beyond the memory. */
+mqa_status mqa_compare_plan(mqa_compare *c, mqa_error *err);
+
+static inline int64_t mqa_compare_last(const int64_t *list, int n)
+{
+    return n > 0 ? list[n - 1] : 1;
+}
+static inline mqa_status mqa_compare_report(const mqa_compare *c, const char *what, size_t done, size_t total,
+                                            mqa_error *err)
+{
+    const mqa_compare_options *o = &c->options;
+    if ((o->stop && *o->stop) || (o->progress && o->progress((void *)(uintptr_t)what, done, total) != 0))
+        return mqa_fail(err, MQA_ERR_CANCELLED, "the comparison was stopped");
+    return MQA_OK;
+}
+
+#endif

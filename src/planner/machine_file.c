@@ -1,0 +1,196 @@
+/* Calibrations on disk.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "planner/planner.h"
+
+enum { VERSION = 1, PATH_BYTES = 1024 };
+
+/* ---- where ---- */
+
+static mqa_status folder(char out[PATH_BYTES], mqa_error *err)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = PATH_BYTES;
+    if (cache && cache[0] == '/')
+        n = snprintf(out, PATH_BYTES, "%s/mqa", cache);
+    else if (home && home[0] == '/')
+        n = snprintf(out, PATH_BYTES, "%s/.cache/mqa", home);
+    else
+        return mqa_fail(err, MQA_ERR_NOT_FOUND,
+                        "neither XDG_CACHE_HOME nor HOME says where to keep a calibration");
+    if (n >= PATH_BYTES) return mqa_fail(err, MQA_ERR_IO, "the path of the cache folder is too long");
+    return MQA_OK;
+}
+
+/* "AMD EPYC, 2 threads, avx512": "AMD-EPYC-2-threads-avx512.json". */
+static mqa_status file_path(const char *key, char out[PATH_BYTES], mqa_error *err)
+{
+    char name[160];
+    size_t n = 0;
+    for (; *key && n + 1 < sizeof name; key++) {
+        const bool plain = (*key >= '0' && *key <= '9') || (*key >= 'a' && *key <= 'z') ||
+                           (*key >= 'A' && *key <= 'Z') || *key == '.';
+        if (plain)
+            name[n++] = *key;
+        else if (n > 0 && name[n - 1] != '-')
+            name[n++] = '-';
+    }
+    name[n] = 0;
+    char dir[PATH_BYTES];
+    MQA_TRY(folder(dir, err));
+    if (snprintf(out, PATH_BYTES, "%s/%s.json", dir, name) >= PATH_BYTES)
+        return mqa_fail(err, MQA_ERR_IO, "the path of the cache folder is too long");
+    return MQA_OK;
+}
+
+static mqa_status make_folders(const char *path, mqa_error *err)
+{
+    char dir[PATH_BYTES];
+    snprintf(dir, sizeof dir, "%s", path);
+    for (char *slash = strchr(dir + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        if (mkdir(dir, 0777) != 0 && errno != EEXIST)
+            return mqa_fail(err, MQA_ERR_IO, "%s: %s", dir, strerror(errno));
+        *slash = '/';
+    }
+    return MQA_OK;
+}
+
+/* ---- writing ---- */
+
+static json_t *curve_json(const mqa_curve *curve)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < MQA_CURVE_POINTS; i++) json_array_append_new(list, json_real(curve->share[i]));
+    return list;
+}
+
+static json_t *machine_json(const char *key, const mqa_machine *m)
+{
+    json_t *linear = json_object(), *attention = json_object(), *caches = json_array(), *rows = json_array();
+    for (int i = 0; i < MQA_CURVE_POINTS; i++) json_array_append_new(rows, json_integer(mqa_curve_rows[i]));
+    for (int c = 0; c < MQA_WEIGHT_CLASSES; c++)
+        json_object_set_new(linear, mqa_weight_class_name((mqa_weight_class)c), curve_json(&m->linear[c]));
+    for (int t = 0; t < MQA_KV_TYPES; t++)
+        json_object_set_new(attention, mqa_kv_type_name((mqa_kv_type)t), curve_json(&m->attention[t]));
+    for (int i = 0; i < m->n_caches; i++)
+        json_array_append_new(caches, json_pack("[f, f]", m->caches[i].bytes, m->caches[i].rate));
+    return json_pack(
+        "{s:i, s:s, s:s, s:s, s:i, s:f, s:o, s:[f, f, f], s:f, s:I, s:o, s:o, s:o, s:f, s:f, s:f}", "version",
+        VERSION, "key", key, "name", m->name, "source", m->source, "threads", m->n_threads, "bandwidth",
+        m->bandwidth, "caches", caches, "peak", m->peak[0], m->peak[1], m->peak[2], "exp_rate", m->exp_rate,
+        "memory", (json_int_t)m->memory, "rows", rows, "linear", linear, "attention", attention,
+        "seconds_per_step", m->seconds_per_step, "seconds_per_layer", m->seconds_per_layer,
+        "seconds_per_row_and_value", m->seconds_per_row_and_value);
+}
+
+/* Beside the old one and then in its place, so that nobody reads half a file. */
+static mqa_status write_text(const char *path, const char *text, mqa_error *err)
+{
+    char beside[PATH_BYTES + 24];
+    snprintf(beside, sizeof beside, "%s.%ld", path, (long)getpid());
+    FILE *file = fopen(beside, "we");
+    errno = 0;
+    const bool ok = file && fputs(text, file) >= 0 && fputc('\n', file) != EOF;
+    const bool closed = file && fclose(file) == 0;
+    if (ok && closed && rename(beside, path) == 0) return MQA_OK;
+    const int reason = errno;
+    if (file) unlink(beside);
+    return mqa_fail(err, MQA_ERR_IO, "%s: %s", beside, strerror(reason));
+}
+
+mqa_status mqa_machine_save(const char *key, const mqa_machine *machine, char *path, size_t path_size,
+                            mqa_error *err)
+{
+    char file[PATH_BYTES];
+    MQA_TRY(mqa_machine_check(machine, err));
+    MQA_TRY(file_path(key, file, err));
+    MQA_TRY(make_folders(file, err));
+    json_t *object = machine_json(key, machine);
+    char *text = object ? json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
+    json_decref(object);
+    if (!text) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a calibration's text");
+    const mqa_status status = write_text(file, text, err);
+    free(text);
+    if (status == MQA_OK && path) snprintf(path, path_size, "%s", file);
+    return status;
+}
+
+/* ---- reading ---- */
+
+static bool read_curves(const json_t *object, const char *name, mqa_curve *out)
+{
+    const json_t *list = json_object_get(object, name);
+    if (json_array_size(list) != MQA_CURVE_POINTS) return false;
+    for (size_t i = 0; i < MQA_CURVE_POINTS; i++) out->share[i] = json_number_value(json_array_get(list, i));
+    return true;
+}
+
+static bool read_rows(const json_t *list)
+{
+    if (json_array_size(list) != MQA_CURVE_POINTS) return false;
+    for (size_t i = 0; i < MQA_CURVE_POINTS; i++)
+        if (json_integer_value(json_array_get(list, i)) != mqa_curve_rows[i]) return false;
+    return true;
+}
+
+static bool read_machine(const json_t *object, const char *key, mqa_machine *m)
+{
+    const char *own_key, *name, *source;
+    json_t *caches, *rows, *linear, *attention;
+    json_int_t memory;
+    int version;
+    if (json_unpack(
+            (json_t *)(uintptr_t)object,
+            "{s:i, s:s, s:s, s:s, s:i, s:F, s:o, s:[F, F, F], s:F, s:I, s:o, s:o, s:o, s:F, s:F, s:F}",
+            "version", &version, "key", &own_key, "name", &name, "source", &source, "threads", &m->n_threads,
+            "bandwidth", &m->bandwidth, "caches", &caches, "peak", &m->peak[0], &m->peak[1], &m->peak[2],
+            "exp_rate", &m->exp_rate, "memory", &memory, "rows", &rows, "linear", &linear, "attention",
+            &attention, "seconds_per_step", &m->seconds_per_step, "seconds_per_layer", &m->seconds_per_layer,
+            "seconds_per_row_and_value", &m->seconds_per_row_and_value) != 0)
+        return false;
+    if (version != VERSION || strcmp(key, own_key) != 0 || memory < 0 || !read_rows(rows) ||
+        json_array_size(caches) > MQA_MACHINE_CACHES)
+        return false;
+    snprintf(m->name, sizeof m->name, "%s", name);
+    snprintf(m->source, sizeof m->source, "%s", source);
+    m->memory = (size_t)memory;
+    m->measured = true;
+    for (size_t i = 0; i < json_array_size(caches); i++) {
+        const json_t *pair = json_array_get(caches, i);
+        m->caches[i].bytes = json_number_value(json_array_get(pair, 0));
+        m->caches[i].rate = json_number_value(json_array_get(pair, 1));
+    }
+    m->n_caches = (int)json_array_size(caches);
+    for (int c = 0; c < MQA_WEIGHT_CLASSES; c++)
+        if (!read_curves(linear, mqa_weight_class_name((mqa_weight_class)c), &m->linear[c])) return false;
+    for (int t = 0; t < MQA_KV_TYPES; t++)
+        if (!read_curves(attention, mqa_kv_type_name((mqa_kv_type)t), &m->attention[t])) return false;
+    return true;
+}
+
+mqa_status mqa_machine_load(const char *key, mqa_machine *out, mqa_error *err)
+{
+    char path[PATH_BYTES];
+    *out = (mqa_machine){0};
+    MQA_TRY(file_path(key, path, err));
+    if (access(path, R_OK) != 0) return mqa_fail(err, MQA_ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
+    json_error_t where;
+    json_t *object = json_load_file(path, 0, &where);
+    if (!object) return mqa_fail(err, MQA_ERR_FORMAT, "%s: line %d: %s", path, where.line, where.text);
+    const bool whole = read_machine(object, key, out);
+    json_decref(object);
+    mqa_error detail;
+    if (whole && mqa_machine_check(out, &detail) == MQA_OK) return MQA_OK;
+    return mqa_fail(err, MQA_ERR_FORMAT,
+                    "%s is no calibration of this program and CPU: make one with mqa plan --calibrate", path);
+}

@@ -1,0 +1,356 @@
+/* What forecasts and reports say: what fits, what is shared, times by the roofline, the verdict.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "rig.h"
+
+#include <math.h>
+
+static mqa_demand demand_of(int64_t context, int64_t requests)
+{
+    mqa_demand d;
+    mqa_demand_default(&d);
+    d.contexts[0] = context;
+    d.requests = requests;
+    return d;
+}
+
+/* A machine whose kernels reach the roofline and whose steps cost nothing: times can be computed by hand. */
+static mqa_machine ideal(double bandwidth, double peak)
+{
+    mqa_machine m = {.name = "ideal", .bandwidth = bandwidth, .peak = {peak, peak, peak}};
+    for (int p = 0; p < MQA_CURVE_POINTS; p++) {
+        for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].share[p] = 1;
+        for (int t = 0; t < MQA_KV_TYPES; t++) m.attention[t].share[p] = 1;
+    }
+    return m;
+}
+
+static mqa_design shape_of(int64_t kv_heads)
+{
+    const mqa_shape shape = {
+        .layers = 4, .heads = 16, .kv_heads = kv_heads, .embd = 1024, .ff = 4096, .vocab = 1000};
+    mqa_design d;
+    assert_ok(mqa_design_from_shape(&shape, &d, err));
+    return d;
+}
+
+static mqa_figures forecast(const mqa_design *d, const mqa_machine *m, const mqa_demand *q)
+{
+    mqa_figures f;
+    assert_ok(mqa_forecast(d, m, q, q->contexts[0], &f, err));
+    return f;
+}
+
+static void assert_near(double a, double b)
+{
+    if (!(fabs(a - b) <= 1e-9 * fabs(b))) fail_msg("%.17g, expected %.17g", a, b);
+}
+
+/* ---- time ---- */
+
+/* Memory holds it: weights and K and V once, whatever the heads are. */
+static void test_decoding_from_memory(void **unused)
+{
+    (void)unused;
+    const mqa_machine m = ideal(1e9, 1e18);
+    const mqa_demand q = demand_of(10000, 3);
+    const mqa_design d = shape_of(2);
+    const mqa_figures f = forecast(&d, &m, &q);
+    /* The head has 1,000 outputs, stored as 1,024; norms aren't counted. */
+    const double weights = 2.0 * (4 * (1024 * 1024 * 2 + 1024 * 128 * 2 + 3 * 1024 * 4096) + 1024 * 1024);
+    const double kv = 3 * 10000.0 * f.kv_bytes_per_token;
+    assert_near(f.token.weight_bytes, weights);
+    assert_near(f.token.kv_bytes, kv);
+    assert_near(f.token.seconds, (weights + kv) / 1e9);
+    assert_near(f.ms_per_token, (weights + kv) / 1e6);
+    assert_near(f.tokens_per_s, 3 / f.token.seconds);
+    assert_int_equal(f.token.bound, MQA_BOUND_MEMORY);
+    /* 2 (64 + 64) operations for each of 8 heads a KV head and key, over 256 bytes of K and V. */
+    assert_near(f.token.attention_intensity, 8);
+}
+
+/* Arithmetic holds it: 2 operations a parameter, and those of attention. */
+static void test_decoding_by_operations(void **unused)
+{
+    (void)unused;
+    const mqa_machine m = ideal(1e18, 1e9);
+    const mqa_demand q = demand_of(10000, 3);
+    const mqa_design d = shape_of(1);
+    const mqa_figures f = forecast(&d, &m, &q);
+    const double matrices = 4 * (1024.0 * 1024 * 2 + 1024 * 64 * 2 + 3 * 1024 * 4096) + 1024.0 * 1000;
+    const double attention = 2.0 * 128 * 16 * 10000 * 4 * 3;
+    assert_near(f.token.operations, 2 * matrices * 3 + attention);
+    assert_near(f.token.seconds, f.token.operations / 1e9);
+    assert_int_equal(f.token.bound, MQA_BOUND_OPERATIONS);
+    assert_near(f.token.weights + f.token.attention + f.token.overhead, f.token.seconds);
+}
+
+/* A prompt's keys: 1 + 2 + … + n, with a window at most the window each; in the last layer only those of the
+ * last chunk. The last layer's second half and the head are for one token. */
+static void test_prompt(void **unused)
+{
+    (void)unused;
+    const mqa_machine m = ideal(1e18, 1e9);
+    const mqa_demand q = demand_of(1000, 1);
+    const mqa_design d = shape_of(16);
+    const mqa_figures f = forecast(&d, &m, &q);
+    const double per_pair = 2.0 * 128 * 16;
+    const double all = 1000.0 * 1001 / 2, last = all - 512.0 * 513 / 2;
+    assert_near(f.prompt.attention_operations, per_pair * (3 * all + last));
+    const double first = 4 * 1024.0 * 1024 * 3, second = 3 * (1024.0 * 1024 + 3 * 1024 * 4096);
+    assert_near(f.prompt.operations - f.prompt.attention_operations,
+                2 * 1000 * (first + second) + 2.0 * 1024 * 1000);
+
+    const mqa_shape windowed = {.layers = 3, .heads = 16, .embd = 1024, .window = 100, .window_pattern = 3};
+    mqa_design w;
+    assert_ok(mqa_design_from_shape(&windowed, &w, err));
+    const double windows = 2 * (100.0 * 101 / 2 + 900.0 * 100);
+    assert_near(forecast(&w, &m, &q).prompt.attention_operations, per_pair * (windows + last));
+}
+
+/* Bytes of attention in a prompt: each chunk reads what it sees once, the last layer's in the last chunk. */
+static void test_prompt_bytes(void **unused)
+{
+    (void)unused;
+    const mqa_machine m = ideal(1e9, 1e18);
+    mqa_demand q = demand_of(1000, 1);
+    q.chunk = 300;
+    const mqa_design d = shape_of(4);
+    const mqa_figures f = forecast(&d, &m, &q);
+    assert_near(f.prompt.kv_bytes, ((300.0 + 600 + 900) * 3 / 4 + 1000) * f.kv_bytes_per_token);
+    const mqa_shape windowed = {.layers = 2, .heads = 4, .head_dim = 64, .window = 150};
+    mqa_design w;
+    assert_ok(mqa_design_from_shape(&windowed, &w, err));
+    const mqa_figures g = forecast(&w, &m, &q);
+    assert_near(g.prompt.kv_bytes, ((300.0 + 449 + 449) / 2 + 249) * g.kv_bytes_per_token);
+}
+
+/* MHA's decoding does one operation a byte, MQA's one for each head: from bandwidth to arithmetic. */
+static void test_intensity(void **unused)
+{
+    (void)unused;
+    const mqa_design llama = design_of("llama-2-70b");
+    const mqa_machine m = machine_of("H100 SXM");
+    const mqa_demand q = demand_of(32768, 16);
+    static const struct {
+        mqa_variant variant;
+        double intensity;
+    } expected[] = {
+        {MQA_VARIANT_MHA, 1}, {MQA_VARIANT_GQA8, 8}, {MQA_VARIANT_GQA4, 16}, {MQA_VARIANT_MQA, 64}};
+    double before = INFINITY;
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        mqa_design d;
+        assert_ok(mqa_design_vary(&llama, expected[i].variant, &d, err));
+        const mqa_figures f = forecast(&d, &m, &q);
+        assert_near(f.token.attention_intensity, expected[i].intensity);
+        assert_true(f.ms_per_token < before);
+        before = f.ms_per_token;
+    }
+}
+
+/* A shared beginning is read once in decoding, and computed once. */
+static void test_shared(void **unused)
+{
+    (void)unused;
+    const mqa_machine m = ideal(1e9, 1e18);
+    mqa_demand q = demand_of(10000, 4);
+    const mqa_design d = shape_of(2);
+    const mqa_figures alone = forecast(&d, &m, &q);
+    q.shared = 6400;
+    const mqa_figures f = forecast(&d, &m, &q);
+    assert_near(f.token.kv_bytes, (6400 + 4 * 3600.0) * f.kv_bytes_per_token);
+    assert_near(alone.token.kv_bytes, 4 * 10000.0 * f.kv_bytes_per_token);
+    assert_near(f.token.attention_operations, alone.token.attention_operations);
+    assert_int_equal(f.kv_saved_bytes, 3 * 6400 * f.kv_bytes_per_token);
+    assert_int_equal(alone.kv_saved_bytes, 0);
+    assert_true(f.max_requests >= alone.max_requests && f.prompt_ms < alone.prompt_ms);
+}
+
+/* Of experts those are read that some row goes through. */
+static void test_experts(void **unused)
+{
+    (void)unused;
+    const mqa_design d = design_of("deepseek-v3");
+    const mqa_machine m = ideal(1e9, 1e18);
+    double before = 0;
+    for (int64_t requests = 1; requests <= 1 << 16; requests *= 16) {
+        mqa_demand q = demand_of(64, requests);
+        const mqa_figures f = forecast(&d, &m, &q);
+        assert_true(f.token.weight_bytes >= before && f.token.weight_bytes <= (double)f.weights_bytes);
+        if (requests == 1) assert_true(f.token.weight_bytes < 0.07 * (double)f.weights_bytes);
+        if (requests == 1 << 16) assert_true(f.token.weight_bytes > 0.99 * (double)f.weights_bytes);
+        before = f.token.weight_bytes;
+    }
+}
+
+/* Time grows with context, requests and bytes, and shrinks with bandwidth. */
+static void test_monotone(void **unused)
+{
+    (void)unused;
+    random_state r = {4};
+    for (int i = 0; i < 200; i++) {
+        const mqa_design d = design_of(i % 2 ? "llama-3-8b" : "gemma-3-270m");
+        mqa_machine m = machine_of(i % 3 ? "L4" : "amd zen4 2 cores");
+        mqa_demand q = demand_of(pick(&r, 1, 100000), pick(&r, 1, 64)), more = q;
+        const mqa_figures f = forecast(&d, &m, &q);
+        more.contexts[0] = 2 * q.contexts[0] + 1;
+        const mqa_figures longer = forecast(&d, &m, &more);
+        assert_true(longer.ms_per_token >= f.ms_per_token && longer.prompt_ms > f.prompt_ms);
+        assert_true(longer.kv_peak_bytes >= f.kv_peak_bytes && longer.max_requests <= f.max_requests);
+        more = q;
+        more.requests++;
+        assert_true(forecast(&d, &m, &more).ms_per_token >= f.ms_per_token);
+        m.bandwidth *= 2;
+        assert_true(forecast(&d, &m, &q).ms_per_token <= f.ms_per_token);
+    }
+}
+
+/* ---- what fits ---- */
+
+/* As many requests as are said fit, and one more doesn't; the same of tokens. */
+static void test_most(void **unused)
+{
+    (void)unused;
+    const mqa_design d = design_of("llama-3-8b");
+    const mqa_machine m = machine_of("A100 80GB");
+    mqa_demand q = demand_of(20000, 3);
+    const mqa_figures f = forecast(&d, &m, &q);
+    assert_true(f.fits && f.max_requests > 3);
+    q.requests = f.max_requests;
+    assert_true(forecast(&d, &m, &q).fits);
+    q.requests++;
+    assert_false(forecast(&d, &m, &q).fits);
+    q.requests = 3;
+    q.contexts[0] = f.max_context;
+    assert_true(forecast(&d, &m, &q).fits);
+    q.contexts[0]++;
+    assert_false(forecast(&d, &m, &q).fits);
+    q.memory = 1 << 20; /* not even the weights */
+    const mqa_figures none = forecast(&d, &m, &q);
+    assert_false(none.fits);
+    assert_int_equal(none.max_requests, 0);
+    assert_int_equal(none.max_context, 0);
+    q.memory = none.peak_bytes;
+    assert_true(forecast(&d, &m, &q).fits);
+    q.memory--;
+    assert_false(forecast(&d, &m, &q).fits);
+}
+
+static void test_tenants(void **unused)
+{
+    (void)unused;
+    const mqa_design d = design_of("llama-3-8b");
+    const mqa_machine m = machine_of("A100 80GB");
+    mqa_demand q = demand_of(1000, 1);
+    const size_t page = 64 * 131072;
+    q.n_tenants = 2;
+    q.tenants[0] = (mqa_tenant){"a", 4, 1000, 0, 64 * page};
+    q.tenants[1] = (mqa_tenant){"b", 4, 1000, 640, 32 * page};
+    mqa_report *r = malloc(sizeof *r);
+    assert_ok(mqa_report_make(&d, NULL, 0, &m, &q, r, err));
+    assert_int_equal(r->tenants[0].kv_bytes, 4 * 16 * page);
+    assert_true(r->tenants[0].fits);
+    assert_int_equal(r->tenants[0].max_requests, 4);
+    assert_int_equal(r->tenants[0].max_context, 1024);
+    assert_int_equal(r->tenants[1].kv_bytes, (10 + 4 * 6) * page);
+    assert_false(r->tenants[1].fits);
+    assert_int_equal(r->tenants[1].max_requests, 3);
+    assert_int_equal(r->tenants[1].max_context, 640 + 5 * 64);
+    assert_true(r->tenants_fit);
+    free(r);
+}
+
+/* ---- reports ---- */
+
+static void test_report(void **unused)
+{
+    (void)unused;
+    static const mqa_variant all[] = {MQA_VARIANT_AS_IS, MQA_VARIANT_MHA, MQA_VARIANT_GQA8,  MQA_VARIANT_GQA4,
+                                      MQA_VARIANT_MQA,   MQA_VARIANT_MLA, MQA_VARIANT_WINDOW};
+    const mqa_design d = design_of("llama-3-8b");
+    const mqa_machine m = machine_of("L4");
+    const mqa_demand q = demand_of(32768, 8);
+    mqa_report *r = malloc(sizeof *r);
+    assert_ok(mqa_report_make(&d, all, 7, &m, &q, r, err));
+    assert_int_equal(r->n_designs, 6); /* GQA-8 is what it is */
+    assert_string_equal(r->designs[0].label, "as is, GQA-8");
+    assert_string_equal(r->left_out, "GQA-8: what it is already");
+    assert_int_equal(r->rows[1][0].kv_bytes, 4 * r->rows[0][0].kv_bytes);
+    assert_int_equal(8 * r->rows[3][0].kv_bytes, r->rows[0][0].kv_bytes);
+    assert_true(r->n_verdict >= 4 && r->n_changes > 2);
+    assert_false(r->rows[0][0].fits);
+    assert_non_null(strstr(r->verdict[0], "do not fit"));
+    for (int i = 0; i < r->n_changes; i++) {
+        assert_true(r->changes[i].gain > 1);
+        assert_true(r->changes[i].what[0] && r->changes[i].cost[0]);
+    }
+    free(r);
+}
+
+/* A verdict names what holds. */
+static void test_verdict(void **unused)
+{
+    (void)unused;
+    const mqa_design d = design_of("llama-3-8b");
+    mqa_demand q = demand_of(1000, 1);
+    mqa_report *r = malloc(sizeof *r);
+    const struct {
+        mqa_machine machine;
+        const char *says;
+    } cases[] = {{ideal(1e9, 1e18), "what holds it is reading memory"},
+                 {ideal(1e18, 1e9), "what holds it is arithmetic"}};
+    for (size_t i = 0; i < 2; i++) {
+        assert_ok(mqa_report_make(&d, NULL, 0, &cases[i].machine, &q, r, err));
+        bool said = false;
+        for (int v = 0; v < r->n_verdict; v++) said |= strstr(r->verdict[v], cases[i].says) != NULL;
+        assert_true(said);
+    }
+    free(r);
+}
+
+/* Other attention, the same everything else. */
+static void test_variants(void **unused)
+{
+    (void)unused;
+    const mqa_design v3 = design_of("deepseek-v3"), gemma = design_of("gemma-3-270m");
+    mqa_design d;
+    assert_ok(
+        mqa_design_vary(&v3, MQA_VARIANT_MHA, &d, err)); /* 128 heads of 128: 2 * 61 * 16,384 * 2 bytes */
+    const mqa_machine m = machine_of("H200");
+    const mqa_demand q = demand_of(1000, 1);
+    assert_int_equal(forecast(&d, &m, &q).kv_bytes_per_token, 2 * 61 * 16384 * 2);
+    assert_int_equal(mqa_design_vary(&gemma, MQA_VARIANT_GQA8, &d, NULL), MQA_ERR_UNSUPPORTED);
+    assert_int_equal(mqa_design_vary(&gemma, MQA_VARIANT_WINDOW, &d, NULL), MQA_ERR_UNSUPPORTED);
+    assert_ok(mqa_design_vary(&gemma, MQA_VARIANT_MHA, &d, err));
+    assert_int_equal(d.n_groups, 2); /* windows stay */
+    assert_int_equal(forecast(&d, &m, &q).kv_bytes_per_token, 4 * 18432);
+    /* Back again is where it was. */
+    mqa_design back;
+    assert_ok(mqa_design_vary(&d, MQA_VARIANT_MQA, &back, err));
+    assert_true(mqa_design_same_attention(&back, &gemma));
+    uint64_t a, b, active;
+    assert_ok(mqa_design_parameters(&gemma, &a, &active, err));
+    assert_ok(mqa_design_parameters(&back, &b, &active, err));
+    assert_int_equal(a, b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_decoding_from_memory),
+        cmocka_unit_test(test_decoding_by_operations),
+        cmocka_unit_test(test_prompt),
+        cmocka_unit_test(test_prompt_bytes),
+        cmocka_unit_test(test_intensity),
+        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_experts),
+        cmocka_unit_test(test_monotone),
+        cmocka_unit_test(test_most),
+        cmocka_unit_test(test_tenants),
+        cmocka_unit_test(test_report),
+        cmocka_unit_test(test_verdict),
+        cmocka_unit_test(test_variants),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
