@@ -35,9 +35,10 @@ static int print_help(void)
     printf("mqa %s: language models over multi-query attention\n\nUsage: mqa COMMAND [OPTION...]\n\n",
            mqa_version());
     for (int i = 0; i < N_COMMANDS; i++) printf("  %-12s %s\n", commands[i].name, commands[i].summary);
-    printf("\n'mqa help COMMAND' lists a command's options, mqa(1) has the details.\n"
-           "MQA_ISA=reference|avx2|avx512|amx|amx-c|neon in the environment forces an instruction set.\n"
-           "Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
+    printf(
+        "\n'mqa help COMMAND' lists a command's options, mqa(1) has the details.\n"
+        "MQA_ISA=reference|avx2|avx512|amx|amx-c|neon|neon-c in the environment forces an instruction set.\n"
+        "Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
     return CLI_DONE;
 }
 
