@@ -137,7 +137,8 @@ bool batch_take(batch_line *line, const mqa_event *event)
 {
     mqa_error err = {.status = event->status};
     mqa_status status = take(line, event, &err);
-    if (status == MQA_OK && event->status != MQA_OK) {
+    if (status == MQA_OK &&
+        event->finish == MQA_FINISH_ERROR) { /* not what we cancelled after a stop string */
         status = event->status;
         snprintf(err.message, sizeof err.message, "%s", event->message);
     }
