@@ -220,6 +220,7 @@ typedef struct mqa_machine {
     /* What shares of wide matrices leave out, and narrow ones have more of: 64 outputs are a stream of memory
      * that has to be begun; and a matrix of less than 2 MiB lies in pages of 4 KiB, each to be looked up. */
     double seconds_per_granule, seconds_per_small_page;
+    double seconds_per_kv_value[MQA_KV_TYPES]; /* packing a value of K or V into the cache, on one thread */
 } mqa_machine;
 
 double mqa_machine_bandwidth(const mqa_machine *machine, double working_set);
@@ -354,6 +355,7 @@ typedef struct mqa_change {
     double gain; /* how much better the figure that the verdict is about becomes: 2 is half the time, or twice
                     the requests */
     bool retrains; /* needs a model trained so */
+    bool settles;  /* what is short (memory, a tenant's budget, a speed that is wanted) no longer is */
 } mqa_change;
 
 #define MQA_REPORT_DESIGNS 8

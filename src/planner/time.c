@@ -26,6 +26,8 @@ typedef struct work {
     part parts[MAX_PARTS];
     int n_parts;
     double steps, rows; /* steps in all; rows of all of them together */
+    double
+        writers; /* pieces that a step's K and V are packed in: granules of a prompt, requests that decode */
 } work;
 
 /* ---- matrices ---- */
@@ -77,7 +79,7 @@ static mqa_status add_decode_matrices(work *w, double rows, mqa_error *err)
     for (int i = 0; i < w->design->n_matrices; i++)
         MQA_TRY(add_matrix(w, &w->design->matrices[i], 1, 1, rows, err));
     w->steps = 1;
-    w->rows = rows;
+    w->rows = w->writers = rows;
     return MQA_OK;
 }
 
@@ -105,6 +107,7 @@ static mqa_status add_prompt_matrices(work *w, double n_tokens, double chunk, mq
     }
     w->steps = whole + (rest > 0);
     w->rows = n_tokens;
+    w->writers = ceil(fmin(chunk, n_tokens) / MQA_GRANULE);
     return MQA_OK;
 }
 
@@ -203,6 +206,19 @@ static void add_part(const work *w, const part *p, double bandwidth, mqa_times *
     }
 }
 
+static double write_seconds(const work *w)
+{
+    const double *cost = w->machine->seconds_per_kv_value;
+    double row = 0;
+    for (int i = 0; i < w->design->n_groups; i++) {
+        const mqa_layer_group *g = &w->design->groups[i];
+        const double k = g->head_dim_qk * cost[w->demand->k_type],
+                     v = g->v_in_k ? 0 : g->head_dim_vo * cost[w->demand->v_type];
+        row += (double)g->n_layers * g->n_kv_heads * (k + v);
+    }
+    return w->rows * row / fmax(fmin(w->machine->n_threads, w->writers), 1);
+}
+
 static void add_up(const work *w, mqa_times *t)
 {
     const mqa_machine *m = w->machine;
@@ -214,7 +230,7 @@ static void add_up(const work *w, mqa_times *t)
     for (int i = 0; i < w->n_parts; i++) add_part(w, &w->parts[i], bandwidth, t);
     add_time(t, &t->overhead, MQA_BOUND_OVERHEAD,
              w->steps * (m->seconds_per_step + layers * m->seconds_per_layer) +
-                 w->rows * layers * w->design->n_embd * m->seconds_per_row_and_value);
+                 w->rows * layers * w->design->n_embd * m->seconds_per_row_and_value + write_seconds(w));
     for (int i = 1; i < MQA_BOUNDS; i++)
         if (t->by_bound[i] > t->by_bound[t->bound]) t->bound = (mqa_bound)i;
     if (bytes > 0) t->intensity = t->operations / bytes;
