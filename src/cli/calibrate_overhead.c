@@ -94,16 +94,19 @@ static mqa_status measure_streams(mqa_context *ctx, mqa_machine *m, mqa_error *e
     return MQA_OK;
 }
 
-/* A chunk of a model of usual proportions: what its parts, as forecast, don't account for. */
-static mqa_status measure_rows(mqa_context *ctx, mqa_machine *m, mqa_error *err)
+enum { ROWS = 512, LAYERS = 4, HEADS = 8, HEAD_DIM = 128 };
+
+/* A chunk of a model of usual proportions: what its parts, as forecast, don't account for. values: those of
+ * its rows that the machine's seconds_per_value is about. */
+static mqa_status measure_rest(mqa_context *ctx, const mqa_machine *m, int kv_heads, double *rest,
+                               double *values, mqa_error *err)
 {
-    enum { ROWS = 512 };
-    const calibrate_shape s = {.layers = 4,
-                               .embd = 1024,
+    const calibrate_shape s = {.layers = LAYERS,
+                               .embd = HEADS * HEAD_DIM,
                                .ff = 2816,
-                               .heads = 8,
-                               .kv_heads = 2,
-                               .head_dim = 128,
+                               .heads = HEADS,
+                               .kv_heads = kv_heads,
+                               .head_dim = HEAD_DIM,
                                .vocab = 64,
                                .type = MQA_GGUF_Q8_0};
     const mqa_shape shape = {.layers = s.layers,
@@ -113,18 +116,45 @@ static mqa_status measure_rows(mqa_context *ctx, mqa_machine *m, mqa_error *err)
                              .kv_heads = s.kv_heads,
                              .head_dim = s.head_dim,
                              .vocab = s.vocab};
+    mqa_machine without = *m, unit = *m;
+    for (int t = 0; t < MQA_KV_TYPES; t++) without.seconds_per_kv_value[t] = unit.seconds_per_kv_value[t] = 0;
+    without.seconds_per_value = 0;
+    unit.seconds_per_value = 1;
     mqa_demand demand;
     mqa_demand_default(&demand);
     demand.weights = s.type;
     mqa_design design;
-    mqa_figures forecast;
+    mqa_figures forecast, with;
     double seconds;
-    m->seconds_per_row_and_value = 0;
     MQA_TRY(mqa_design_from_shape(&shape, &design, err));
-    MQA_TRY(mqa_forecast(&design, m, &demand, ROWS, &forecast, err));
+    MQA_TRY(mqa_forecast(&design, &without, &demand, ROWS, &forecast, err));
+    MQA_TRY(mqa_forecast(&design, &unit, &demand, ROWS, &with, err));
     MQA_TRY(time_model(ctx, &s, 0, ROWS, &seconds, err));
-    const double rest = seconds - forecast.prompt.seconds;
-    if (rest > 0) m->seconds_per_row_and_value = rest / ((double)ROWS * s.embd * s.layers);
+    *values = with.prompt.overhead - forecast.prompt.overhead;
+    *rest = seconds - forecast.prompt.seconds;
+    return MQA_OK;
+}
+
+/* bf16: what a value of it takes, all threads packing. The other formats differ as they do on one thread,
+ * which is what seconds_per_kv_value has so far (calibrate_attention). */
+static void spread_kv_value(mqa_machine *m, double bf16)
+{
+    const double alone = m->seconds_per_kv_value[MQA_KV_BF16];
+    for (int t = 0; t < MQA_KV_TYPES; t++)
+        m->seconds_per_kv_value[t] = fmax(0, bf16 + (m->seconds_per_kv_value[t] - alone) / m->n_threads);
+}
+
+/* Two models that differ in how much K and V they leave. */
+static mqa_status measure_rows(mqa_context *ctx, mqa_machine *m, mqa_error *err)
+{
+    const double kv_few = 2.0 * ROWS * LAYERS * HEAD_DIM, kv_many = HEADS * kv_few;
+    double few, many, few_values, many_values;
+    MQA_TRY(measure_rest(ctx, m, 1, &few, &few_values, err));
+    MQA_TRY(measure_rest(ctx, m, HEADS, &many, &many_values, err));
+    /* few = few_values x + kv_few y, many = many_values x + kv_many y */
+    const double d = few_values * kv_many - many_values * kv_few;
+    m->seconds_per_value = fmax(0, (few * kv_many - many * kv_few) / d);
+    spread_kv_value(m, fmax(0, (few_values * many - many_values * few) / d));
     return MQA_OK;
 }
 

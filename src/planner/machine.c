@@ -90,7 +90,7 @@ mqa_status mqa_machine_check(const mqa_machine *m, mqa_error *err)
     MQA_TRY(check("the rate of exponentials", m->exp_rate, true, err));
     MQA_TRY(check("seconds_per_step", m->seconds_per_step, true, err));
     MQA_TRY(check("seconds_per_layer", m->seconds_per_layer, true, err));
-    MQA_TRY(check("seconds_per_row_and_value", m->seconds_per_row_and_value, true, err));
+    MQA_TRY(check("seconds_per_value", m->seconds_per_value, true, err));
     MQA_TRY(check("seconds_per_granule", m->seconds_per_granule, true, err));
     MQA_TRY(check("seconds_per_small_page", m->seconds_per_small_page, true, err));
     for (int t = 0; t < MQA_KV_TYPES; t++)

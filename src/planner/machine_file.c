@@ -13,7 +13,7 @@
 
 #include "planner/design.h"
 
-enum { VERSION = 1, PATH_BYTES = 1024 };
+enum { VERSION = 4, PATH_BYTES = 1024 };
 
 /* ---- where ---- */
 
@@ -78,7 +78,7 @@ static const struct {
                {"exp_rate", offsetof(mqa_machine, exp_rate)},
                {"seconds_per_step", offsetof(mqa_machine, seconds_per_step)},
                {"seconds_per_layer", offsetof(mqa_machine, seconds_per_layer)},
-               {"seconds_per_row_and_value", offsetof(mqa_machine, seconds_per_row_and_value)},
+               {"seconds_per_value", offsetof(mqa_machine, seconds_per_value)},
                {"seconds_per_granule", offsetof(mqa_machine, seconds_per_granule)},
                {"seconds_per_small_page", offsetof(mqa_machine, seconds_per_small_page)}};
 enum { N_NUMBERS = sizeof numbers / sizeof numbers[0] };

@@ -21,10 +21,15 @@
  * memory and arithmetic take alone) divided by the share of it that our kernels reach, which is measured:
  *
  *     matrices of a format   max(bytes / bandwidth(W), 2 * values * R / peak) / linear[format](R)
- *                            + outputs / 64 * seconds_per_granule + small_bytes / 4096 *
- * seconds_per_small_page attention of a group   max(bytes / bandwidth(W), 2 * (d_qk + d_vo) * heads * keys /
- * peak, heads * keys / exp_rate) / attention[format](rows on one KV head) each layer seconds_per_layer + R *
- * seconds_per_row_and_value * n_embd     (norms, RoPE, adds, threads' meetings) a step seconds_per_step
+ *                            + outputs / 64 * seconds_per_granule
+ *                            + small_bytes / 4096 * seconds_per_small_page   (of matrices below 2 MiB)
+ *     attention of a group   max(bytes / bandwidth(W), 2 * (d_qk + d_vo) * heads * keys / peak,
+ *                                heads * keys / exp_rate) / attention[format](rows on one KV head)
+ *     each layer             seconds_per_layer                                   (threads' meetings)
+ *     each step              seconds_per_step
+ *     each row               seconds_per_value * values that go in and out of the matrices it goes through
+ *                            (norms, RoPE, activations, rounding to what products take)
+ *                            + seconds_per_kv_value[format] * values of K and V that it leaves in the caches
  *
  * W is the step's working set, all that it reads, so that a model which fits in a cache is read from there.
  * Bytes of attention are those of K and V that somebody sees, each once however many rows see them (heads
@@ -216,11 +221,11 @@ typedef struct mqa_machine {
     size_t memory;          /* bytes for everything; 0: not known */
     mqa_curve linear[MQA_WEIGHT_CLASSES];
     mqa_curve attention[MQA_KV_TYPES]; /* by the format of K */
-    double seconds_per_step, seconds_per_layer, seconds_per_row_and_value;
+    double seconds_per_step, seconds_per_layer, seconds_per_value;
     /* What shares of wide matrices leave out, and narrow ones have more of: 64 outputs are a stream of memory
      * that has to be begun; and a matrix of less than 2 MiB lies in pages of 4 KiB, each to be looked up. */
     double seconds_per_granule, seconds_per_small_page;
-    double seconds_per_kv_value[MQA_KV_TYPES]; /* packing a value of K or V into the cache, on one thread */
+    double seconds_per_kv_value[MQA_KV_TYPES]; /* a value of K or V into the cache, by its format */
 } mqa_machine;
 
 double mqa_machine_bandwidth(const mqa_machine *machine, double working_set);

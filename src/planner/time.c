@@ -25,9 +25,9 @@ typedef struct work {
     const mqa_demand *demand;
     part parts[MAX_PARTS];
     int n_parts;
-    double steps, rows; /* steps in all; rows of all of them together */
-    double
-        writers; /* pieces that a step's K and V are packed in: granules of a prompt, requests that decode */
+    double steps;  /* in all */
+    double values; /* that go in and out of matrices, of all rows together */
+    double rows;   /* of all steps together */
 } work;
 
 /* ---- matrices ---- */
@@ -64,6 +64,7 @@ static mqa_status add_matrix(work *w, const mqa_matrices *m, double n, double of
     const uint32_t type = w->demand->weights == MQA_WEIGHTS_AS_IS ? m->type : w->demand->weights;
     const mqa_weight_class c = mqa_weight_class_of(type);
     const use u = use_of(m, rows);
+    w->values += n * of * rows * (double)m->n_used * ((double)m->n_in + m->n_out);
     w->parts[w->n_parts++] =
         (part){.n = n,
                .bytes = of * u.read * (double)bytes,
@@ -79,7 +80,7 @@ static mqa_status add_decode_matrices(work *w, double rows, mqa_error *err)
     for (int i = 0; i < w->design->n_matrices; i++)
         MQA_TRY(add_matrix(w, &w->design->matrices[i], 1, 1, rows, err));
     w->steps = 1;
-    w->rows = w->writers = rows;
+    w->rows = rows;
     return MQA_OK;
 }
 
@@ -107,7 +108,6 @@ static mqa_status add_prompt_matrices(work *w, double n_tokens, double chunk, mq
     }
     w->steps = whole + (rest > 0);
     w->rows = n_tokens;
-    w->writers = ceil(fmin(chunk, n_tokens) / MQA_GRANULE);
     return MQA_OK;
 }
 
@@ -179,6 +179,20 @@ static int group_of_last_layer(const mqa_design *design)
     return design->n_groups - 1;
 }
 
+/* What putting a row's K and V into the caches of all layers takes. */
+static double write_seconds(const work *w)
+{
+    const double *cost = w->machine->seconds_per_kv_value;
+    double sum = 0;
+    for (int i = 0; i < w->design->n_groups; i++) {
+        const mqa_layer_group *g = &w->design->groups[i];
+        const double k = g->head_dim_qk * cost[w->demand->k_type],
+                     v = g->v_in_k ? 0 : g->head_dim_vo * cost[w->demand->v_type];
+        sum += (double)g->n_layers * g->n_kv_heads * (k + v);
+    }
+    return sum;
+}
+
 /* ---- adding up ---- */
 
 static void add_time(mqa_times *t, double *slot, mqa_bound bound, double seconds)
@@ -206,19 +220,6 @@ static void add_part(const work *w, const part *p, double bandwidth, mqa_times *
     }
 }
 
-static double write_seconds(const work *w)
-{
-    const double *cost = w->machine->seconds_per_kv_value;
-    double row = 0;
-    for (int i = 0; i < w->design->n_groups; i++) {
-        const mqa_layer_group *g = &w->design->groups[i];
-        const double k = g->head_dim_qk * cost[w->demand->k_type],
-                     v = g->v_in_k ? 0 : g->head_dim_vo * cost[w->demand->v_type];
-        row += (double)g->n_layers * g->n_kv_heads * (k + v);
-    }
-    return w->rows * row / fmax(fmin(w->machine->n_threads, w->writers), 1);
-}
-
 static void add_up(const work *w, mqa_times *t)
 {
     const mqa_machine *m = w->machine;
@@ -230,7 +231,7 @@ static void add_up(const work *w, mqa_times *t)
     for (int i = 0; i < w->n_parts; i++) add_part(w, &w->parts[i], bandwidth, t);
     add_time(t, &t->overhead, MQA_BOUND_OVERHEAD,
              w->steps * (m->seconds_per_step + layers * m->seconds_per_layer) +
-                 w->rows * layers * w->design->n_embd * m->seconds_per_row_and_value + write_seconds(w));
+                 w->values * m->seconds_per_value + w->rows * write_seconds(w));
     for (int i = 1; i < MQA_BOUNDS; i++)
         if (t->by_bound[i] > t->by_bound[t->bound]) t->bound = (mqa_bound)i;
     if (bytes > 0) t->intensity = t->operations / bytes;

@@ -126,8 +126,8 @@ static void test_prompt_bytes(void **unused)
     assert_near(g.prompt.kv_bytes, ((300.0 + 449 + 449) / 2 + 249) * g.kv_bytes_per_token);
 }
 
-/* What isn't memory or arithmetic: a step, its layers, its rows, K and V packed by as many threads as find
- * work. */
+/* What isn't memory or arithmetic: a step, its layers, values in and out of matrices, K and V put into
+ * caches. */
 static void test_overhead(void **unused)
 {
     (void)unused;
@@ -135,20 +135,20 @@ static void test_overhead(void **unused)
     mqa_demand q = demand_of(1000, 3);
     q.v_type = MQA_KV_INT8;
     q.chunk = 300;
-    m.n_threads = 4;
     m.seconds_per_step = 1;
     m.seconds_per_layer = 10;
-    m.seconds_per_row_and_value = 1e-3;
     m.seconds_per_kv_value[MQA_KV_BF16] = 1e-2;
     m.seconds_per_kv_value[MQA_KV_INT8] = 3e-2;
     const mqa_design d = shape_of(2); /* 4 layers, width 1,024, K and V of 2 x 64 */
     const mqa_figures f = forecast(&d, &m, &q);
-    const double row = 4 * 1024 * 1e-3, packed = 4 * 128 * (1e-2 + 3e-2);
-    assert_true(fabs(f.token.overhead - (1 + 40 + 3 * row + 3 * packed / 3)) < 1e-6);
-    assert_true(fabs(f.prompt.overhead - (4 * 41 + 1000 * row + 1000 * packed / 4)) < 1e-6);
+    const double row = 4 * 128 * (1e-2 + 3e-2);
+    assert_true(fabs(f.token.overhead - (1 + 40 + 3 * row)) < 1e-6);
+    assert_true(fabs(f.prompt.overhead - (4 * 41 + 1000 * row)) < 1e-6);
     assert_int_equal(f.token.bound, MQA_BOUND_OVERHEAD);
-    m.n_threads = 0; /* not a matter: one */
-    assert_true(fabs(forecast(&d, &m, &q).token.overhead - (41 + 3 * row + 3 * packed)) < 1e-6);
+    mqa_machine v = ideal(1e18, 1e18);
+    v.seconds_per_value = 1;
+    const double layer = 2048 + 2 * 1152 + 2048 + 3 * 5120;
+    assert_true(fabs(forecast(&d, &v, &q).token.overhead - 3 * (4 * layer + 2024)) < 1e-3);
 
     /* Narrow matrices: 64 outputs at a time, and pages of 4 KiB below 2 MiB. */
     mqa_machine n = ideal(1e18, 1e18);
