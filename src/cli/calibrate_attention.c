@@ -8,7 +8,7 @@
 #include "bench_attention.h"
 #include "calibrate.h"
 
-enum { HEAD_DIM = 128, KV_HEADS = 4, FEW_BYTES = 64 << 20, MANY_TOKENS = 4096, FEW_ROWS = 16 };
+enum { HEAD_DIM = 128, KV_HEADS = 4, FEW_BYTES = 64 << 20, MANY_TOKENS = 4096, FEW_ROWS = 16, WRITTEN = 256 };
 
 static mqa_status run_rig(void *arg, mqa_error *err)
 {
@@ -35,8 +35,17 @@ static mqa_status measure(attention_rig *rig, attention_work *work, const mqa_ma
     return MQA_OK;
 }
 
+/* Packs K and V of WRITTEN tokens again: the queries do for both. */
+static mqa_status write_tokens(void *arg, mqa_error *err)
+{
+    const attention_rig *rig = arg;
+    const size_t row = (size_t)KV_HEADS * HEAD_DIM;
+    return mqa_sequence_write(rig->sequences[0], 0, 0, WRITTEN, rig->q, row, HEAD_DIM, rig->q, row, HEAD_DIM,
+                              err);
+}
+
 static mqa_status measure_points(mqa_context *ctx, const mqa_machine *roof, mqa_kv_type type, bool few,
-                                 int64_t tokens, mqa_curve *out, mqa_error *err)
+                                 int64_t tokens, mqa_curve *out, double *per_value, mqa_error *err)
 {
     const int most = few ? FEW_ROWS : mqa_curve_rows[MQA_CURVE_POINTS - 1];
     attention_work work = {.heads = KV_HEADS,
@@ -54,12 +63,15 @@ static mqa_status measure_points(mqa_context *ctx, const mqa_machine *roof, mqa_
     for (int i = 0; status == MQA_OK && i < MQA_CURVE_POINTS; i++)
         if ((mqa_curve_rows[i] <= FEW_ROWS) == few)
             status = measure(&rig, &work, roof, mqa_curve_rows[i], &out->share[i], err);
+    double seconds = 0;
+    if (status == MQA_OK && !few) status = calibrate_time(write_tokens, &rig, 0.05, &seconds, err);
+    if (!few) *per_value = seconds / (2.0 * WRITTEN * KV_HEADS * HEAD_DIM);
     attention_rig_clear(&rig);
     return status;
 }
 
 mqa_status calibrate_attention(mqa_context *ctx, const mqa_machine *roof, mqa_kv_type type, mqa_curve *out,
-                               mqa_error *err)
+                               double *per_value, mqa_error *err)
 {
     const mqa_cache_config config = {.struct_size = sizeof config,
                                      .n_layers = 1,
@@ -70,6 +82,6 @@ mqa_status calibrate_attention(mqa_context *ctx, const mqa_machine *roof, mqa_kv
                                      .v_type = type,
                                      .page_tokens = 64};
     const int64_t tokens = FEW_BYTES / (int64_t)mqa_cache_page_bytes(&config) * 64;
-    MQA_TRY(measure_points(ctx, roof, type, true, tokens, out, err));
-    return measure_points(ctx, roof, type, false, MANY_TOKENS, out, err);
+    MQA_TRY(measure_points(ctx, roof, type, true, tokens, out, NULL, err));
+    return measure_points(ctx, roof, type, false, MANY_TOKENS, out, per_value, err);
 }

@@ -29,7 +29,7 @@
  *     each step              seconds_per_step
  *     each row               seconds_per_value * values that go in and out of the matrices it goes through
  *                            (norms, RoPE, activations, rounding to what products take)
- *                            + seconds_per_kv_value * values of K and V that it leaves in the caches
+ *                            + seconds_per_kv_value[format] * values of K and V that it leaves in the caches
  *
  * W is the step's working set, all that it reads, so that a model which fits in a cache is read from there.
  * Bytes of attention are those of K and V that somebody sees, each once however many rows see them (heads
@@ -221,10 +221,11 @@ typedef struct mqa_machine {
     size_t memory;          /* bytes for everything; 0: not known */
     mqa_curve linear[MQA_WEIGHT_CLASSES];
     mqa_curve attention[MQA_KV_TYPES]; /* by the format of K */
-    double seconds_per_step, seconds_per_layer, seconds_per_value, seconds_per_kv_value;
+    double seconds_per_step, seconds_per_layer, seconds_per_value;
     /* What shares of wide matrices leave out, and narrow ones have more of: 64 outputs are a stream of memory
      * that has to be begun; and a matrix of less than 2 MiB lies in pages of 4 KiB, each to be looked up. */
     double seconds_per_granule, seconds_per_small_page;
+    double seconds_per_kv_value[MQA_KV_TYPES]; /* a value of K or V into the cache, by its format */
 } mqa_machine;
 
 double mqa_machine_bandwidth(const mqa_machine *machine, double working_set);
@@ -359,6 +360,7 @@ typedef struct mqa_change {
     double gain; /* how much better the figure that the verdict is about becomes: 2 is half the time, or twice
                     the requests */
     bool retrains; /* needs a model trained so */
+    bool settles;  /* what is short (memory, a tenant's budget, a speed that is wanted) no longer is */
 } mqa_change;
 
 #define MQA_REPORT_DESIGNS 8
