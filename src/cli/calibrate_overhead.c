@@ -71,6 +71,30 @@ static mqa_status measure_layers(mqa_context *ctx, mqa_machine *m, mqa_error *er
     return MQA_OK;
 }
 
+/* One row through narrow matrices, beside what their bytes account for: large ones in huge pages, whose
+ * streams are short; and small ones. */
+static mqa_status measure_streams(mqa_context *ctx, mqa_machine *m, mqa_error *err)
+{
+    enum { EMBD = 640, FEW = 1024, MANY = 16384, GRANULE = 64, PAGE = 4096 };
+    static const int one = 1;
+    double extra[2];
+    calibrate_ff sizes[2] = {{.type = MQA_GGUF_Q8_0, .embd = EMBD, .ff = MANY},
+                             {.type = MQA_GGUF_Q8_0, .embd = EMBD, .ff = FEW}};
+    const mqa_weight_class c = mqa_weight_class_of(MQA_GGUF_Q8_0);
+    for (int i = 0; i < 2; i++) {
+        double seconds;
+        MQA_TRY(calibrate_feed_forward(ctx, &sizes[i], &one, 1, &seconds, err));
+        const double memory = sizes[i].layer_bytes / mqa_machine_bandwidth(m, sizes[i].working_set);
+        const double operations = 6.0 * sizes[i].embd * sizes[i].ff / m->peak[mqa_rate_of_weights(c)];
+        extra[i] = seconds - fmax(memory / m->linear[c].memory, operations / m->linear[c].share[0]);
+    }
+    const double many = (2.0 * MANY + EMBD) / GRANULE, few = (2.0 * FEW + EMBD) / GRANULE;
+    m->seconds_per_granule = fmax(extra[0] / many, 0);
+    m->seconds_per_small_page =
+        fmax((extra[1] - few * m->seconds_per_granule) / (sizes[1].layer_bytes / PAGE), 0);
+    return MQA_OK;
+}
+
 enum { ROWS = 512, LAYERS = 4, HEADS = 8, HEAD_DIM = 128 };
 
 /* A chunk of a model of usual proportions: what its parts, as forecast, don't account for. values: those of
@@ -128,5 +152,6 @@ static mqa_status measure_rows(mqa_context *ctx, mqa_machine *m, mqa_error *err)
 mqa_status calibrate_overhead(mqa_context *ctx, mqa_machine *machine, mqa_error *err)
 {
     MQA_TRY(measure_layers(ctx, machine, err));
+    MQA_TRY(measure_streams(ctx, machine, err));
     return measure_rows(ctx, machine, err);
 }

@@ -12,8 +12,10 @@
 /* Something done n times, one time after the other. bytes, operations and exponentials are of one time. */
 typedef struct part {
     double n, bytes, operations, exponentials;
+    double begin; /* seconds before memory streams */
     mqa_rate rate;
-    double share; /* of the roofline that is reached */
+    const mqa_curve *curve; /* how much of memory's and of arithmetic's roof is reached */
+    double rows;
     bool attention;
 } part;
 
@@ -46,6 +48,14 @@ static use use_of(const mqa_matrices *m, double rows)
     return (use){.read = read, .rows = rows * (double)m->n_used / read};
 }
 
+static double begin_seconds(const mqa_machine *machine, const mqa_matrices *m, size_t bytes)
+{
+    enum { SMALL_PAGE = 4096, HUGE_PAGE = 2 << 20 }; /* base/memory.c asks for huge ones from that size on */
+    const double pages = bytes < HUGE_PAGE ? (double)bytes / SMALL_PAGE : 0;
+    return (double)m->n_out / MQA_GRANULE * machine->seconds_per_granule +
+           pages * machine->seconds_per_small_page;
+}
+
 /* n times the part `of` it. */
 static mqa_status add_matrix(work *w, const mqa_matrices *m, double n, double of, double rows, mqa_error *err)
 {
@@ -60,8 +70,10 @@ static mqa_status add_matrix(work *w, const mqa_matrices *m, double n, double of
         (part){.n = n,
                .bytes = of * u.read * (double)bytes,
                .operations = of * u.read * u.rows * 2 * (double)m->n_in * (double)m->n_out,
+               .begin = of * u.read * begin_seconds(w->machine, m, bytes),
                .rate = mqa_rate_of_weights(c),
-               .share = mqa_curve_at(&w->machine->linear[c], u.rows)};
+               .curve = &w->machine->linear[c],
+               .rows = u.rows};
     return MQA_OK;
 }
 
@@ -114,7 +126,8 @@ static void add_attention(work *w, const mqa_layer_group *g, double n, double to
                                     .operations = 2.0 * (g->head_dim_qk + g->head_dim_vo) * scores,
                                     .exponentials = scores,
                                     .rate = mqa_rate_of_kv(w->demand->k_type),
-                                    .share = mqa_curve_at(&w->machine->attention[w->demand->k_type], rows),
+                                    .curve = &w->machine->attention[w->demand->k_type],
+                                    .rows = rows,
                                     .attention = true};
 }
 
@@ -189,10 +202,10 @@ static void add_time(mqa_times *t, double *slot, mqa_bound bound, double seconds
 static void add_part(const work *w, const part *p, double bandwidth, mqa_times *t)
 {
     const mqa_machine *m = w->machine;
-    const double memory = p->bytes / bandwidth;
+    const double memory = p->bytes / (bandwidth * p->curve->memory);
     const double exps = m->exp_rate > 0 ? p->exponentials / m->exp_rate : 0;
-    const double arithmetic = fmax(p->operations / m->peak[p->rate], exps);
-    const double seconds = p->n * fmax(memory, arithmetic) / p->share;
+    const double arithmetic = fmax(p->operations / m->peak[p->rate], exps) / mqa_curve_at(p->curve, p->rows);
+    const double seconds = p->n * (fmax(memory, arithmetic) + p->begin);
     add_time(t, p->attention ? &t->attention : &t->weights,
              memory >= arithmetic ? MQA_BOUND_MEMORY : MQA_BOUND_OPERATIONS, seconds);
     t->operations += p->n * p->operations;

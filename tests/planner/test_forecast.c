@@ -19,6 +19,8 @@ static mqa_demand demand_of(int64_t context, int64_t requests)
 static mqa_machine ideal(double bandwidth, double peak)
 {
     mqa_machine m = {.name = "ideal", .bandwidth = bandwidth, .peak = {peak, peak, peak}};
+    for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].memory = 1;
+    for (int t = 0; t < MQA_KV_TYPES; t++) m.attention[t].memory = 1;
     for (int p = 0; p < MQA_CURVE_POINTS; p++) {
         for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].share[p] = 1;
         for (int t = 0; t < MQA_KV_TYPES; t++) m.attention[t].share[p] = 1;
