@@ -46,7 +46,11 @@ typedef struct calibrate_ff {
 mqa_status calibrate_feed_forward(mqa_context *ctx, calibrate_ff *ff, const int *n_rows, int n,
                                   double *seconds, mqa_error *err);
 
-/* roof: bandwidth, caches and peaks are there. */
+/* The share of bandwidth that is reached, from a part whose memory takes `memory` seconds alone and whose
+ * arithmetic takes `arithmetic` from a cache: what is left of `measured` is what memory takes longer. */
+double calibrate_memory_share(const mqa_machine *roof, double bytes, double working_set, double arithmetic,
+                              double measured);
+/* roof: bandwidth, caches, curve_bytes and peaks are there. */
 mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weight_class c, mqa_curve *out,
                             mqa_error *err);
 mqa_status calibrate_attention(mqa_context *ctx, const mqa_machine *roof, mqa_kv_type type, mqa_curve *out,

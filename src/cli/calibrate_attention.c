@@ -16,9 +16,9 @@ static mqa_status run_rig(void *arg, mqa_error *err)
     return attention_rig_run(arg, &seconds, err);
 }
 
-/* What a run takes, of memory and arithmetic alone and in truth. */
+/* What a run reads, and takes: arithmetic alone, and in truth. */
 typedef struct times {
-    double memory, arithmetic, measured;
+    double bytes, arithmetic, measured;
 } times;
 
 /* One sequence, whose last `rows` tokens ask. Its heads are as many as the KV heads, so that each of those
@@ -32,9 +32,8 @@ static mqa_status measure(attention_rig *rig, attention_work *work, const mqa_ma
     MQA_TRY(attention_rig_plan(rig, &seconds, err));
     MQA_TRY(calibrate_time(run_rig, rig, 0.1, &out->measured, err));
     const attention_counts counts = attention_work_count(work);
-    const double bytes = counts.tokens * (double)mqa_cache_page_bytes(&rig->config) / rig->config.page_tokens;
     const double operations = (counts.scores_ops + counts.pv_ops) / roof->peak[mqa_rate_of_kv(work->k_type)];
-    out->memory = bytes / mqa_machine_bandwidth(roof, bytes);
+    out->bytes = counts.tokens * (double)mqa_cache_page_bytes(&rig->config) / rig->config.page_tokens;
     out->arithmetic = fmax(operations, counts.exps / roof->exp_rate);
     return MQA_OK;
 }
@@ -74,10 +73,11 @@ mqa_status calibrate_attention(mqa_context *ctx, const mqa_machine *roof, mqa_kv
                                      .v_type = type,
                                      .page_tokens = 64};
     const int64_t tokens = MEMORY_BYTES / (int64_t)mqa_cache_page_bytes(&config) * 64;
-    times t[MQA_CURVE_POINTS];
-    MQA_TRY(measure_rows(ctx, roof, type, tokens, &one, 1, t, err));
-    out->memory = t[0].memory / t[0].measured;
+    times t[MQA_CURVE_POINTS], memory;
     MQA_TRY(measure_rows(ctx, roof, type, CACHED_TOKENS, mqa_curve_rows, MQA_CURVE_POINTS, t, err));
     for (int i = 0; i < MQA_CURVE_POINTS; i++) out->share[i] = t[i].arithmetic / t[i].measured;
+    MQA_TRY(measure_rows(ctx, roof, type, tokens, &one, 1, &memory, err));
+    out->memory = calibrate_memory_share(roof, memory.bytes, memory.bytes, memory.arithmetic / out->share[0],
+                                         memory.measured);
     return MQA_OK;
 }

@@ -91,6 +91,7 @@ mqa_status mqa_machine_check(const mqa_machine *m, mqa_error *err)
     MQA_TRY(check("bandwidth", m->bandwidth, false, err));
     for (int i = 0; i < MQA_RATES; i++) MQA_TRY(check(peaks[i], m->peak[i], false, err));
     MQA_TRY(check("the rate of exponentials", m->exp_rate, true, err));
+    MQA_TRY(check("curve_bytes", m->curve_bytes, true, err));
     MQA_TRY(check("seconds_per_step", m->seconds_per_step, true, err));
     MQA_TRY(check("seconds_per_layer", m->seconds_per_layer, true, err));
     MQA_TRY(check("seconds_per_value", m->seconds_per_value, true, err));

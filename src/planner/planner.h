@@ -32,6 +32,10 @@
  *                            (norms, RoPE, activations, rounding to what products take)
  *                            + seconds_per_kv_value * values of K and V that it leaves in the caches
  *
+ * The two overlap as far as reading from a CPU's cache goes, where shares of arithmetic are measured: a part
+ * takes arithmetic's time and what memory takes longer than that cache, at least memory's. (Measured:
+ * attention of 16 rows a KV head on Zen 4 has 80 % of the peak from L3, and from memory the time of both.)
+ *
  * W is the step's working set, all that it reads, so that a model which fits in a cache is read from there.
  * Bytes of attention are those of K and V that somebody sees, each once however many rows see them (heads
  * that share them, requests with a common beginning): that is what multi-query attention is for. Rows on one
@@ -221,6 +225,8 @@ typedef struct mqa_machine {
     double peak[MQA_RATES]; /* operations/s */
     double exp_rate;        /* exponentials/s; 0: they are no bound */
     size_t memory;          /* bytes for everything; 0: not known */
+    double curve_bytes; /* the working set by which shares of arithmetic are measured; 0: they are assumed,
+                           and memory's time and arithmetic's overlap */
     mqa_curve linear[MQA_WEIGHT_CLASSES];
     mqa_curve attention[MQA_KV_TYPES]; /* by the format of K */
     double seconds_per_step, seconds_per_layer, seconds_per_value, seconds_per_kv_value;
