@@ -52,15 +52,15 @@ static mqa_status check(const mqa_sampling *s, const float *logits, int n_vocab,
     return MQA_OK;
 }
 
-/* The lowest id among the largest; -1 if a logit isn't finite. */
+/* The lowest id among the largest; -1 if a logit is NaN or +inf, or all are -inf. */
 static int32_t largest(const float *logits, int n_vocab)
 {
     int32_t best = 0;
     for (int i = 0; i < n_vocab; i++) {
-        if (!isfinite(logits[i])) return -1;
+        if (!(logits[i] < INFINITY)) return -1;
         if (logits[i] > logits[best]) best = i;
     }
-    return best;
+    return isfinite(logits[best]) ? best : -1;
 }
 
 /* ---- filters ---- */
@@ -144,7 +144,8 @@ static void keep_top_p(sampler *s, float top_p, float max)
 
 static double draw(const mqa_sampling *sampling, int64_t position)
 {
-    const uint32_t counter[4] = {(uint32_t)position, (uint32_t)((uint64_t)position >> 32), 0, 0};
+    const uint32_t counter[4] = {(uint32_t)position, (uint32_t)((uint64_t)position >> 32), sampling->choice,
+                                 0};
     const uint32_t key[2] = {(uint32_t)sampling->seed, (uint32_t)(sampling->seed >> 32)};
     uint32_t bits[4];
     mqa_philox4x32(counter, key, bits);
@@ -213,7 +214,8 @@ mqa_status mqa_sample(const mqa_sampling *sampling, const float *logits, int n_v
 {
     MQA_TRY(check(sampling, logits, n_vocab, position, scratch, token, err));
     const int32_t best = largest(logits, n_vocab);
-    if (best < 0) return mqa_fail(err, MQA_ERR_NOT_FINITE, "a logit is not finite");
+    if (best < 0)
+        return mqa_fail(err, MQA_ERR_NOT_FINITE, "a logit is not finite, or every token is ruled out");
     if (sampling->temperature == 0) {
         *token = best;
         return MQA_OK;

@@ -50,6 +50,7 @@ static const wrong_line lines[] = {
     {2, {"run", "-m", NO_FILE, "--", "-p"}, NULL},
     {2, {"run", "-m", NO_FILE, "-p", "a", "-f", "b"}, NULL},
     {2, {"run", "-p", "a"}, NULL},
+    {2, {"run", "-m", NO_FILE, "-p", "a", "--grammar", "/dev/null", "--json-schema", "/dev/null"}, NULL},
     /* numbers */
     {2, {"run", "-m", NO_FILE, "-n", "many"}, NULL},
     {2, {"run", "-m", NO_FILE, "-n", "12x"}, NULL},
@@ -84,6 +85,9 @@ static const wrong_line lines[] = {
     {1, {"run", "-m", "/dev/null", "-p", "a"}, NULL},
     {1, {"run", "-m", NO_FILE, "-f", "/nonexistent/prompt"}, NULL},
     {1, {"run", "-m", NO_FILE, "-f", "/"}, NULL},
+    {1, {"run", "-m", NO_FILE, "-p", "a", "--grammar", "/nonexistent/grammar"}, NULL},
+    {1, {"run", "-m", NO_FILE, "-p", "a", "--grammar", "/dev/null"}, NULL},
+    {1, {"run", "-m", NO_FILE, "-p", "a", "--json-schema", "/dev/null"}, NULL},
     {1, {"info", NO_FILE}, NULL},
     {1, {"info", "/dev/null"}, NULL},
     {1, {"info", "/"}, NULL},

@@ -89,7 +89,7 @@ static void portable_is_the_same_on_every_instruction_set(void **state)
     synthetic_write(&small_gemma3, path);
     float *expected = NULL;
     int32_t *tokens = random_tokens(N, small_gemma3.n_vocab, 8);
-    for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON; isa++) {
+    for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON_C; isa++) {
         if (!mqa_isa_available((mqa_isa)isa)) continue;
         rig_options o = bf16;
         o.isa = (mqa_isa)isa;
