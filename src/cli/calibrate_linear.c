@@ -11,8 +11,10 @@
 #include "model/layers.h"
 #include "model/weights.h"
 
-/* Wide enough that what a matrix costs to begin with doesn't count; layers together larger than caches. */
+/* Memory: wide enough that what a matrix costs to begin with doesn't count; layers together larger than
+ * caches. Arithmetic: one layer that stays in a cache. */
 enum { WIDE_EMBD = 2048, WIDE_FF = 4096, MATRICES_BYTES = 96 << 20, MAX_LAYERS = 96, MANY_ROWS = 64 };
+enum { CACHED_EMBD = 1024, CACHED_FF = 2048 };
 
 typedef struct rows_run {
     mqa_step step;
@@ -70,7 +72,7 @@ mqa_status calibrate_feed_forward(mqa_context *ctx, calibrate_ff *ff, const int 
                                   double *seconds, mqa_error *err)
 {
     MQA_TRY(layer_bytes(ff, err));
-    const int layers = (int)fmin(MATRICES_BYTES / ff->layer_bytes + 1, MAX_LAYERS);
+    const int layers = ff->cached ? 1 : (int)fmin(MATRICES_BYTES / ff->layer_bytes + 1, MAX_LAYERS);
     ff->working_set = layers * ff->layer_bytes;
     const calibrate_shape shape = {.layers = layers,
                                    .embd = ff->embd,
@@ -103,12 +105,15 @@ mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weigh
 {
     static const uint32_t types[MQA_WEIGHT_CLASSES] = {MQA_GGUF_F32,  MQA_GGUF_BF16, MQA_GGUF_Q8_0,
                                                        MQA_GGUF_Q6_K, MQA_GGUF_Q5_0, MQA_GGUF_Q4_K};
-    calibrate_ff ff = {.type = types[c], .embd = WIDE_EMBD, .ff = WIDE_FF};
+    static const int one = 1;
+    calibrate_ff wide = {.type = types[c], .embd = WIDE_EMBD, .ff = WIDE_FF};
+    calibrate_ff cached = {.type = types[c], .embd = CACHED_EMBD, .ff = CACHED_FF, .cached = true};
     double seconds[MQA_CURVE_POINTS];
-    MQA_TRY(calibrate_feed_forward(ctx, &ff, mqa_curve_rows, MQA_CURVE_POINTS, seconds, err));
-    const double memory = ff.layer_bytes / mqa_machine_bandwidth(roof, ff.working_set);
-    const double row = 2.0 * 3 * WIDE_EMBD * WIDE_FF / roof->peak[mqa_rate_of_weights(c)];
-    for (int i = 0; i < MQA_CURVE_POINTS; i++)
-        out->share[i] = fmax(memory, row * mqa_curve_rows[i]) / seconds[i];
+    MQA_TRY(calibrate_feed_forward(ctx, &cached, mqa_curve_rows, MQA_CURVE_POINTS, seconds, err));
+    const double row = 2.0 * 3 * CACHED_EMBD * CACHED_FF / roof->peak[mqa_rate_of_weights(c)];
+    for (int i = 0; i < MQA_CURVE_POINTS; i++) out->share[i] = row * mqa_curve_rows[i] / seconds[i];
+    const double arithmetic = seconds[0] * WIDE_EMBD * WIDE_FF / (CACHED_EMBD * CACHED_FF);
+    MQA_TRY(calibrate_feed_forward(ctx, &wide, &one, 1, seconds, err));
+    out->memory = calibrate_memory_share(roof, wide.layer_bytes, wide.working_set, arithmetic, seconds[0]);
     return MQA_OK;
 }

@@ -13,7 +13,7 @@
 
 #include "planner/design.h"
 
-enum { VERSION = 4, PATH_BYTES = 1024 };
+enum { VERSION = 5, PATH_BYTES = 1024 };
 
 /* ---- where ---- */
 
@@ -80,13 +80,15 @@ static const struct {
                {"seconds_per_layer", offsetof(mqa_machine, seconds_per_layer)},
                {"seconds_per_value", offsetof(mqa_machine, seconds_per_value)},
                {"seconds_per_granule", offsetof(mqa_machine, seconds_per_granule)},
-               {"seconds_per_small_page", offsetof(mqa_machine, seconds_per_small_page)}};
+               {"seconds_per_small_page", offsetof(mqa_machine, seconds_per_small_page)},
+               {"curve_bytes", offsetof(mqa_machine, curve_bytes)}};
 enum { N_NUMBERS = sizeof numbers / sizeof numbers[0] };
 
 static json_t *curve_json(const mqa_curve *curve)
 {
     json_t *list = json_array();
     for (int i = 0; i < MQA_CURVE_POINTS; i++) json_array_append_new(list, json_real(curve->share[i]));
+    json_array_append_new(list, json_real(curve->memory));
     return list;
 }
 
@@ -153,8 +155,9 @@ mqa_status mqa_machine_save(const char *key, const mqa_machine *machine, char *p
 static bool read_curves(const json_t *object, const char *name, mqa_curve *out)
 {
     const json_t *list = json_object_get(object, name);
-    if (json_array_size(list) != MQA_CURVE_POINTS) return false;
+    if (json_array_size(list) != MQA_CURVE_POINTS + 1) return false;
     for (size_t i = 0; i < MQA_CURVE_POINTS; i++) out->share[i] = json_number_value(json_array_get(list, i));
+    out->memory = json_number_value(json_array_get(list, MQA_CURVE_POINTS));
     return true;
 }
 

@@ -14,7 +14,8 @@ typedef struct part {
     double n, bytes, operations, exponentials;
     double begin; /* seconds before memory streams */
     mqa_rate rate;
-    double share; /* of the roofline that is reached */
+    const mqa_curve *curve; /* how much of memory's and of arithmetic's roof is reached */
+    double rows;
     bool attention;
 } part;
 
@@ -71,7 +72,8 @@ static mqa_status add_matrix(work *w, const mqa_matrices *m, double n, double of
                .operations = of * u.read * u.rows * 2 * (double)m->n_in * (double)m->n_out,
                .begin = of * u.read * begin_seconds(w->machine, m, bytes),
                .rate = mqa_rate_of_weights(c),
-               .share = mqa_curve_at(&w->machine->linear[c], u.rows)};
+               .curve = &w->machine->linear[c],
+               .rows = u.rows};
     return MQA_OK;
 }
 
@@ -126,7 +128,8 @@ static void add_attention(work *w, const mqa_layer_group *g, double n, double to
                                     .operations = 2.0 * (g->head_dim_qk + g->head_dim_vo) * scores,
                                     .exponentials = scores,
                                     .rate = mqa_rate_of_kv(w->demand->k_type),
-                                    .share = mqa_curve_at(&w->machine->attention[w->demand->k_type], rows),
+                                    .curve = &w->machine->attention[w->demand->k_type],
+                                    .rows = rows,
                                     .attention = true};
 }
 
@@ -202,13 +205,22 @@ static void add_time(mqa_times *t, double *slot, mqa_bound bound, double seconds
     t->by_bound[bound] += seconds;
 }
 
+/* How much of memory's time goes by while products are made: what reading from the cache takes by which
+ * shares of arithmetic were measured, since they have it in them; all of it where nothing was measured. */
+static double hidden(const mqa_machine *m, const part *p, double memory)
+{
+    if (m->curve_bytes == 0) return memory;
+    return p->bytes / (mqa_machine_bandwidth(m, m->curve_bytes) * p->curve->memory);
+}
+
 static void add_part(const work *w, const part *p, double bandwidth, mqa_times *t)
 {
     const mqa_machine *m = w->machine;
-    const double memory = p->bytes / bandwidth;
+    const double memory = p->bytes / (bandwidth * p->curve->memory);
     const double exps = m->exp_rate > 0 ? p->exponentials / m->exp_rate : 0;
-    const double arithmetic = fmax(p->operations / m->peak[p->rate], exps);
-    const double seconds = p->n * (fmax(memory, arithmetic) / p->share + p->begin);
+    const double arithmetic = fmax(p->operations / m->peak[p->rate], exps) / mqa_curve_at(p->curve, p->rows);
+    const double waits = fmax(memory - hidden(m, p, memory), 0);
+    const double seconds = p->n * (fmax(memory, arithmetic + waits) + p->begin);
     add_time(t, p->attention ? &t->attention : &t->weights,
              memory >= arithmetic ? MQA_BOUND_MEMORY : MQA_BOUND_OPERATIONS, seconds);
     t->operations += p->n * p->operations;

@@ -19,6 +19,8 @@ static mqa_demand demand_of(int64_t context, int64_t requests)
 static mqa_machine ideal(double bandwidth, double peak)
 {
     mqa_machine m = {.name = "ideal", .bandwidth = bandwidth, .peak = {peak, peak, peak}};
+    for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].memory = 1;
+    for (int t = 0; t < MQA_KV_TYPES; t++) m.attention[t].memory = 1;
     for (int p = 0; p < MQA_CURVE_POINTS; p++) {
         for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].share[p] = 1;
         for (int t = 0; t < MQA_KV_TYPES; t++) m.attention[t].share[p] = 1;
@@ -84,6 +86,49 @@ static void test_decoding_by_operations(void **unused)
     assert_near(f.token.seconds, f.token.operations / 1e9);
     assert_int_equal(f.token.bound, MQA_BOUND_OPERATIONS);
     assert_near(f.token.weights + f.token.attention + f.token.overhead, f.token.seconds);
+}
+
+/* What products take from a cache and what memory takes longer add up; without measurement the larger holds.
+ */
+static void test_waiting_for_memory(void **unused)
+{
+    (void)unused;
+    mqa_machine m = ideal(1e9, 1e9);
+    const mqa_demand q = demand_of(10000, 3);
+    const mqa_design d = shape_of(1);
+    const mqa_times roof = forecast(&d, &m, &q).token;
+    m.n_caches = 1;
+    m.caches[0].bytes = 1 << 20;
+    m.caches[0].rate = 4e9;
+    m.curve_bytes = 1 << 20;
+    const mqa_times t = forecast(&d, &m, &q).token;
+    const double bytes = t.weight_bytes + t.kv_bytes;
+    assert_near(t.seconds, t.operations / 1e9 + bytes / 1e9 - bytes / 4e9);
+    assert_true(roof.seconds < t.seconds && roof.seconds >= t.operations / 1e9);
+    m.curve_bytes = 0;
+    assert_near(forecast(&d, &m, &q).token.seconds, roof.seconds);
+    /* A share of bandwidth is memory's alone. */
+    for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].memory = 0.5;
+    for (int k = 0; k < MQA_KV_TYPES; k++) m.attention[k].memory = 0.5;
+    m.peak[0] = m.peak[1] = m.peak[2] = 1e18;
+    assert_near(forecast(&d, &m, &q).token.seconds, bytes / 5e8);
+}
+
+/* What rows cost besides: values in and out of matrices, and K and V left in the cache. */
+static void test_values(void **unused)
+{
+    (void)unused;
+    mqa_machine m = ideal(1e24 / 2, 1e24 / 2);
+    const mqa_demand q = demand_of(1000, 3);
+    const mqa_design d = shape_of(4);
+    m.seconds_per_kv_value[MQA_KV_BF16] = 1e-6;
+    const double kv = 4 * 2.0 * 4 * 64; /* layers, K and V, heads, values */
+    assert_near(forecast(&d, &m, &q).token.overhead, 3 * kv * 1e-6);
+    assert_near(forecast(&d, &m, &q).prompt.overhead, 1000 * kv * 1e-6);
+    m.seconds_per_kv_value[MQA_KV_BF16] = 0;
+    m.seconds_per_value = 1e-6;
+    const double layer = 2 * (1024 + 1024) + 2 * (1024 + 256) + 3 * (1024 + 4096);
+    assert_near(forecast(&d, &m, &q).token.overhead, 3 * (4 * layer + 1024 + 1000) * 1e-6);
 }
 
 /* A prompt's keys: 1 + 2 + … + n, with a window at most the window each; in the last layer only those of the
@@ -423,6 +468,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decoding_from_memory),
         cmocka_unit_test(test_decoding_by_operations),
+        cmocka_unit_test(test_waiting_for_memory),
+        cmocka_unit_test(test_values),
         cmocka_unit_test(test_prompt),
         cmocka_unit_test(test_prompt_bytes),
         cmocka_unit_test(test_intensity),
