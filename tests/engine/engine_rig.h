@@ -6,7 +6,6 @@
 #define TESTS_ENGINE_ENGINE_RIG_H
 
 #include "../model/rig.h"
-#include "../model/synthetic.h"
 
 #include "mqa/engine.h"
 
