@@ -116,7 +116,8 @@ typedef struct mqa_tenant_options {
 } mqa_tenant_options;
 
 /* Makes a tenant or changes it, from the next step on. Less budget than is in use: nothing is taken away but
- * cached beginnings, and nothing new starts until it fits. The name is any non-empty string of less than
+ * cached beginnings, and nothing new starts until it fits; what then could never fit ends with
+ * MQA_ERR_BUDGET. The name is any non-empty string of less than
  * MQA_TENANT_NAME bytes. A tenant "" is always there, for callers that need none. */
 MQA_API mqa_status mqa_engine_tenant_set(mqa_engine *engine, const char *name,
                                          const mqa_tenant_options *options, mqa_error *err);

@@ -242,7 +242,28 @@ static void pins_are_there_for_all(void **state)
             assert_same(r, expected);
             free(r), free(expected);
         }
-        /* What tenants hold of it costs them nothing. */
+        /* What is pinned is nobody else's, but for who shares it. */
+        const size_t least = mqa_engine_request_bytes(s.engine, 600, 2, 1);
+        mqa_engine_options tight = o;
+        tight.kv_budget_bytes = pinned + least / 2;
+        mqa_engine *small;
+        OK(mqa_engine_create(s.r.model, &tight, &small, &err));
+        OK(mqa_engine_pin(small, s.tokens, 500, &id, &err));
+        pin = (reply){.id = id};
+        run_until_over(small, &pin);
+        mqa_request q = request_of(s.tokens, 600, 2);
+        mqa_submission out;
+        if (m == 1) { /* no ring: what it shares is most of what it needs */
+            reply *r = submit(small, &q);
+            run_until_over(small, r);
+            assert_true(r->finish == MQA_FINISH_LENGTH && r->usage.cached_tokens == 500);
+            free(r);
+        }
+        q.prompt = s.tokens + 1;
+        assert_int_equal(mqa_engine_submit(small, &q, &out, NULL), MQA_ERR_BUDGET);
+        assert_true(out.refusal == MQA_REFUSAL_TOO_LARGE && out.available == tight.kv_budget_bytes - pinned);
+        mqa_engine_destroy(&small);
+        id = 1;
         OK(mqa_engine_unpin(s.engine, id, &err));
         assert_int_equal(mqa_engine_unpin(s.engine, id, NULL), MQA_ERR_NOT_FOUND);
         for (int i = 0; i < 2; i++) OK(mqa_engine_tenant_remove(s.engine, names[i], &err));
@@ -289,6 +310,13 @@ static void what_never_fits_is_refused_at_once(void **state)
     for (int i = 0; i < 3; i++) run_until_over(s.engine, waiting[i]), free(waiting[i]);
     const mqa_engine_stats stats = stats_of(s.engine);
     assert_true(stats.refused == 2 && stats.finished == 4);
+
+    /* What fitted when it came, and then no more. */
+    r = submit(s.engine, &q);
+    tenant(s.engine, "small", bytes / 2, 1);
+    run_until_over(s.engine, r);
+    assert_true(r->finish == MQA_FINISH_ERROR && r->status == MQA_ERR_BUDGET);
+    free(r);
 
     static const int32_t bad[] = {-1};
     mqa_request wrong[8];
