@@ -363,6 +363,79 @@ static void the_worst_case_is_enough(void **state)
     }
 }
 
+/* Cached pages are others' to take, until somebody begins with them: from then on they count. */
+static void what_is_cached_counts_once_it_is_used(void **state)
+{
+    (void)state;
+    mqa_engine_options o = mqa_engine_options_default();
+    served s = serve(&small_llama, &o);
+    const size_t page = mqa_engine_request_bytes(s.engine, 1, 1, 1);
+    const size_t both = mqa_engine_request_bytes(s.engine, 640, 60, 1) +
+                        mqa_engine_request_bytes(s.engine, 20, 300, 1);
+    end(&s);
+    for (int enough = 0; enough < 2; enough++) {
+        o.kv_budget_bytes = both - (enough ? 0 : page);
+        s = serve(&small_llama, &o);
+        mqa_request q = request_of(s.tokens, 600, 60);
+        reply *first = submit(s.engine, &q);
+        run_until_over(s.engine, first); /* 659 tokens stay */
+        q = request_of(s.tokens + 700, 20, 300);
+        reply *other = submit(s.engine, &q);
+        for (int i = 0; i < 5; i++) step(s.engine);
+        int32_t text[640];
+        memcpy(text, s.tokens, 600 * sizeof *text);
+        memcpy(text + 600, first->choices[0].tokens, 40 * sizeof *text);
+        q = request_of(text, 640, 60);
+        reply *next = submit(s.engine, &q);
+        for (int i = 0; i < 5; i++) step(s.engine);
+        assert_int_equal(stats_of(s.engine).running, 1 + enough);
+        while (!next->over || !other->over) {
+            step(s.engine);
+            assert_budgets_kept(s.engine, MQA_ADMISSION_RESERVE);
+            take_events(s.engine, next);
+            take_events(s.engine, other);
+        }
+        assert_int_equal(next->usage.cached_tokens, enough ? 639 : next->usage.cached_tokens);
+        free(first), free(other), free(next);
+        end(&s);
+    }
+}
+
+/* What was preempted comes before what is new. */
+static void the_preempted_come_first(void **state)
+{
+    (void)state;
+    mqa_engine_options o = mqa_engine_options_default();
+    o.admission = MQA_ADMISSION_OVERCOMMIT;
+    served s = serve(&small_llama, &o);
+    const size_t page = mqa_engine_request_bytes(s.engine, 1, 1, 1);
+    end(&s);
+    o.kv_budget_bytes = 9 * page;
+    s = serve(&small_llama, &o);
+    reply *r[3];
+    mqa_request q[3];
+    for (int i = 0; i < 3; i++) q[i] = request_of(s.tokens + 50 * i, 10, i < 2 ? 500 : 20);
+    for (int i = 0; i < 2; i++) r[i] = submit(s.engine, &q[i]);
+    for (int i = 0; stats_of(s.engine).preempted == 0; i++) {
+        assert_true(i < 1000);
+        step(s.engine);
+    }
+    r[2] = submit(s.engine, &q[2]);
+    for (int i = 0; !r[0]->over; i++) {
+        step(s.engine);
+        take_events(s.engine, r[0]), take_events(s.engine, r[2]);
+        if (!r[0]->over) assert_int_equal(r[2]->choices[0].n, 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        run_until_over(s.engine, r[i]);
+        reply *expected = alone(s.r.model, &q[i]);
+        assert_same(r[i], expected);
+        free(r[i]), free(expected);
+    }
+    assert_int_equal(stats_of(s.engine).preempted, 1);
+    end(&s);
+}
+
 /* The tenant's budget is for one at a time: the others wait, up to their deadlines. */
 static void what_has_no_room_waits(void **state)
 {
@@ -676,6 +749,8 @@ int main(void)
         cmocka_unit_test(pins_are_there_for_all),
         cmocka_unit_test(what_never_fits_is_refused_at_once),
         cmocka_unit_test(the_worst_case_is_enough),
+        cmocka_unit_test(what_is_cached_counts_once_it_is_used),
+        cmocka_unit_test(the_preempted_come_first),
         cmocka_unit_test(what_has_no_room_waits),
         cmocka_unit_test(nobody_starves),
         cmocka_unit_test(prompts_take_turns_by_weight),
