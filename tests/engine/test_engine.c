@@ -8,6 +8,7 @@
 #include "../model/synthetic.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "engine/state.h"
 
@@ -370,8 +371,8 @@ static void what_is_cached_counts_once_it_is_used(void **state)
     mqa_engine_options o = mqa_engine_options_default();
     served s = serve(&small_llama, &o);
     const size_t page = mqa_engine_request_bytes(s.engine, 1, 1, 1);
-    const size_t both = mqa_engine_request_bytes(s.engine, 640, 60, 1) +
-                        mqa_engine_request_bytes(s.engine, 20, 300, 1);
+    const size_t both =
+        mqa_engine_request_bytes(s.engine, 640, 60, 1) + mqa_engine_request_bytes(s.engine, 20, 300, 1);
     end(&s);
     for (int enough = 0; enough < 2; enough++) {
         o.kv_budget_bytes = both - (enough ? 0 : page);
@@ -658,7 +659,7 @@ static void *ask(void *arg)
 
 typedef struct stepping {
     mqa_engine *engine;
-    volatile int stop;
+    atomic_int stop;
 } stepping;
 
 static void *work(void *arg)
