@@ -54,8 +54,9 @@
  * Threads. What changes a cache or a block table (create, destroy, extend, fork, truncate, evict, keep,
  * defragment) runs alone: no other call on that cache meanwhile, or on one that shares an account with it.
  * Between such calls mqa_sequence_write, mqa_sequence_write_paged and mqa_sequence_read may run on any number
- * of threads, as long as no two of them have the same layer of the same sequence and one of the two writes.
- * What only asks (lengths, bytes, needs) may run beside them.
+ * of threads, as long as no two of them have tokens of the same granule (64 from a multiple of 64 on) of the
+ * same layer of the same sequence and one of the two writes. What only asks (lengths, bytes, needs) may run
+ * beside them.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -45,6 +45,31 @@ typedef struct mqa_matcher mqa_matcher;
  */
 MQA_API mqa_status mqa_grammar_parse_gbnf(const char *text, size_t n_bytes, mqa_grammar **out,
                                           mqa_error *err);
+
+typedef struct mqa_json_options {
+    size_t struct_size; /* sizeof(mqa_json_options) */
+    bool compact;       /* no white space at all, instead of a little where the text may have it */
+} mqa_json_options;
+
+MQA_API void mqa_json_options_init(mqa_json_options *out, size_t struct_size);
+static inline mqa_json_options mqa_json_options_default(void)
+{
+    mqa_json_options out;
+    mqa_json_options_init(&out, sizeof out);
+    return out;
+}
+
+/* Values that satisfy a JSON Schema, properties in the schema's order. MQA_ERR_FORMAT for what isn't a schema
+ * and for schemas that nothing satisfies, MQA_ERR_UNSUPPORTED for keywords that aren't known or can't be kept
+ * exactly: none is passed over. Messages name the place ("#/properties/age/minimum"). options NULL: the
+ * defaults. */
+MQA_API mqa_status mqa_grammar_from_json_schema(const char *text, size_t n_bytes,
+                                                const mqa_json_options *options, mqa_grammar **out,
+                                                mqa_error *err);
+/* Any JSON object. */
+MQA_API mqa_status mqa_grammar_json_object(const mqa_json_options *options, mqa_grammar **out,
+                                           mqa_error *err);
+
 /* Sets *grammar to NULL; NULL and a pointer to NULL are fine. */
 MQA_API void mqa_grammar_destroy(mqa_grammar **grammar);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "bench.h"
+#include "plan.h"
 #include "roofline.h"
 
 static void show_read(const cli_common *common, int threads, size_t bytes, double rate)
@@ -75,7 +76,13 @@ static mqa_status on_threads(const cli_common *common, mqa_context *ctx, int thr
 int cli_bench_roofline(int argc, char **argv)
 {
     cli_common common = CLI_COMMON_DEFAULT;
-    const cli_option table[] = {CLI_OPTIONS_CONTEXT(&common), CLI_OPTIONS_END};
+    bool keep = false;
+    const cli_option table[] = {
+        {0, "keep", CLI_FLAG, &keep, NULL, "calibrate mqa plan for this machine too, and keep that", 0, 0,
+         false},
+        CLI_OPTIONS_CONTEXT(&common),
+        CLI_OPTIONS_END,
+    };
     int code = cli_parse(argc, argv, table, "what this machine's memory, caches and arithmetic give.", NULL,
                          0, NULL, NULL);
     if (code != CLI_GO_ON) return code;
@@ -89,5 +96,8 @@ int cli_bench_roofline(int argc, char **argv)
     if (status == MQA_OK && threads > 1) status = on_threads(&common, ctx, threads, &err);
     if (status != MQA_OK) code = cli_error_status(status, &err);
     mqa_context_destroy(&ctx);
-    return code;
+    if (code != CLI_DONE || !keep) return code;
+    mqa_machine machine;
+    code = plan_this_machine(&common, true, &machine);
+    return code == CLI_GO_ON ? CLI_DONE : code;
 }

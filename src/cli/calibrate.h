@@ -31,6 +31,16 @@ typedef struct calibrate_shape {
 } calibrate_shape;
 mqa_status calibrate_model(mqa_context *ctx, const calibrate_shape *shape, mqa_model **out, mqa_error *err);
 
+/* Seconds of one layer's feed-forward part (gate, up and down of n_rows[i] rows, i < n), where layers follow
+ * each other so that their weights come from memory: *working_set bytes of them. */
+typedef struct calibrate_ff {
+    uint32_t type;
+    int embd, ff;
+    double layer_bytes, working_set; /* filled in */
+} calibrate_ff;
+mqa_status calibrate_feed_forward(mqa_context *ctx, calibrate_ff *ff, const int *n_rows, int n,
+                                  double *seconds, mqa_error *err);
+
 /* roof: bandwidth, caches and peaks are there. */
 mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weight_class c, mqa_curve *out,
                             mqa_error *err);

@@ -45,6 +45,7 @@ static mqa_status measure_points(mqa_context *ctx, const mqa_machine *roof, mqa_
                            .head_dim_vo = HEAD_DIM,
                            .k_type = type,
                            .v_type = type,
+                           .hadamard = type == MQA_KV_INT8 || type == MQA_KV_INT4,
                            .context = {.at = {tokens}, .n = 1},
                            .requests = 1,
                            .queries = most};

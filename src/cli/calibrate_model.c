@@ -90,6 +90,8 @@ static mqa_status make(mqa_model *m, const calibrate_shape *s, mqa_error *err)
                         .n_heads = s->heads,
                         .n_kv_heads = s->kv_heads,
                         .head_dim = s->head_dim,
+                        .v_dim = s->head_dim,
+                        .out_dim = s->head_dim,
                         .n_vocab = s->vocab,
                         .context_length = 1 << 20,
                         .norm_eps = 1e-5f,

@@ -26,6 +26,9 @@ int cli_tokenize(int argc, char **argv);
 int cli_detokenize(int argc, char **argv);
 int cli_info(int argc, char **argv);
 int cli_perplexity(int argc, char **argv);
+int cli_serve(int argc, char **argv);
+int cli_verify(int argc, char **argv);
+int cli_tenant(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
 int cli_plan(int argc, char **argv);
 int cli_compare(int argc, char **argv);
@@ -33,6 +36,7 @@ int cli_bench(int argc, char **argv);
 int cli_bench_model(int argc, char **argv);
 int cli_bench_attention(int argc, char **argv);
 int cli_bench_roofline(int argc, char **argv);
+int cli_bench_serve(int argc, char **argv);
 
 /* "run", "bench model": for error lines and help. Set by the routers. */
 extern const char *cli_command;

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "args.h"
+#include "constraint.h"
 
 typedef struct run_options {
     cli_common common;
@@ -15,6 +16,7 @@ typedef struct run_options {
     int64_t n_predict, context, top_k, seed;
     double temperature, top_p, min_p;
     bool chat, no_special;
+    cli_constraint constraint;
 } run_options;
 
 typedef struct run_state {
@@ -55,6 +57,7 @@ static int parse(int argc, char **argv, run_options *o)
          false},
         {0, "no-parse-special", CLI_FLAG, &o->no_special, NULL, "\"<eos>\" in the prompt is plain text", 0, 0,
          false},
+        CLI_OPTIONS_CONSTRAINT(&o->constraint),
         CLI_OPTIONS_SESSION(&o->common),
         CLI_OPTIONS_CONTEXT(&o->common),
         CLI_OPTIONS_END,
@@ -86,7 +89,7 @@ static mqa_status encode(const run_options *o, run_state *s, mqa_error *err)
     return mqa_chat_encode(tokenizer, &message, 1, MQA_CHAT_OPEN_REPLY, &s->tokens, err);
 }
 
-static int start(const run_options *o, run_state *s)
+static int start(run_options *o, run_state *s)
 {
     mqa_error err;
     mqa_session_options options = mqa_session_options_default();
@@ -115,6 +118,7 @@ static int start(const run_options *o, run_state *s)
         return cli_error(CLI_FAILED, "no memory for the logits of %d tokens", s->n_vocab);
     status = mqa_session_create(s->model, &options, &s->session, &err);
     if (status == MQA_OK) status = mqa_detokenizer_create(mqa_model_tokenizer(s->model), 0, &s->stream, &err);
+    if (status == MQA_OK) status = cli_constraint_begin(&o->constraint, mqa_model_tokenizer(s->model), &err);
     return status == MQA_OK ? CLI_DONE : cli_error_status(status, &err);
 }
 
@@ -133,7 +137,7 @@ static void show(run_state *s, size_t from, bool json)
 }
 
 /* Until the end of the text, the limit, Ctrl-C (MQA_OK too: what there is counts) or a closed stdout. */
-static mqa_status generate(const run_options *o, run_state *s, mqa_error *err)
+static mqa_status generate(run_options *o, run_state *s, mqa_error *err)
 {
     const mqa_sampling sampling = {.temperature = (float)o->temperature,
                                    .top_k = (int)o->top_k,
@@ -147,11 +151,15 @@ static mqa_status generate(const run_options *o, run_state *s, mqa_error *err)
     if (o->n_predict >= 0 && o->n_predict < limit) limit = o->n_predict;
     mqa_status status = MQA_OK;
     while (s->n_generated < limit && !cli_stop && cli_output_ok()) {
-        int32_t token;
+        int32_t token = MQA_TOKEN_NONE;
+        status = cli_constraint_apply(&o->constraint, s->logits, s->n_vocab, err);
+        if (status != MQA_OK) break;
         status = mqa_sample(&sampling, s->logits, s->n_vocab, (int64_t)s->tokens.n + s->n_generated,
                             s->scratch, &token, err);
         if (status != MQA_OK || mqa_tokenizer_is_end(mqa_model_tokenizer(s->model), token)) break;
         size_t from = s->text.n;
+        status = cli_constraint_accept(&o->constraint, token, err);
+        if (status != MQA_OK) break;
         status = mqa_detokenizer_push(s->stream, token, &s->text, err);
         if (status != MQA_OK) break;
         s->n_generated++;
@@ -176,16 +184,18 @@ static void report(const run_options *o, const run_state *s)
     /* The first token comes with the prompt; each further one (the end, too) is an evaluation. */
     double rate = s->n_evaluated ? (double)s->n_evaluated / s->generate_seconds : 0;
     size_t kv = mqa_session_kv_bytes(s->session), multi_head = mqa_session_kv_bytes_multi_head(s->session);
+    const bool complete = cli_constraint_is_complete(&o->constraint);
     if (o->common.json) {
-        cli_print_json(json_pack("{s:o, s:I, s:I, s:f, s:f, s:I, s:I, s:s, s:I}", "text",
-                                 json_stringn(s->text.n ? s->text.bytes : "", s->text.n), "prompt_tokens",
-                                 (json_int_t)s->tokens.n, "generated_tokens", (json_int_t)s->n_generated,
-                                 "prompt_tokens_per_s", prompt_rate, "generated_tokens_per_s", rate,
-                                 "kv_bytes", (json_int_t)kv, "kv_bytes_multi_head", (json_int_t)multi_head,
-                                 "recipe", mqa_session_recipe(s->session), "seed", (json_int_t)o->seed));
+        cli_print_json(json_pack(
+            "{s:o, s:b, s:I, s:I, s:f, s:f, s:I, s:I, s:s, s:I}", "text",
+            json_stringn(s->text.n ? s->text.bytes : "", s->text.n), "complete", complete, "prompt_tokens",
+            (json_int_t)s->tokens.n, "generated_tokens", (json_int_t)s->n_generated, "prompt_tokens_per_s",
+            prompt_rate, "generated_tokens_per_s", rate, "kv_bytes", (json_int_t)kv, "kv_bytes_multi_head",
+            (json_int_t)multi_head, "recipe", mqa_session_recipe(s->session), "seed", (json_int_t)o->seed));
         return;
     }
     if (s->note) fprintf(stderr, "mqa run: %s\n", s->note);
+    if (!complete) fputs("mqa run: the text was cut short, before the grammar's end\n", stderr);
     fprintf(stderr,
             "prompt %zu tokens, %.1f tokens/s; generated %lld tokens, %.1f tokens/s; "
             "KV cache %s, as multi-head it would be %s (%.3g x); seed %lld\n",
@@ -193,9 +203,10 @@ static void report(const run_options *o, const run_state *s)
             cli_bytes((double)multi_head), kv ? (double)multi_head / (double)kv : 0.0, (long long)o->seed);
 }
 
-static int work(const run_options *o, run_state *s)
+static int work(run_options *o, run_state *s)
 {
-    int code = cli_read_prompt(o->prompt, o->file, &s->prompt);
+    int code = cli_constraint_read(&o->constraint);
+    if (code == CLI_DONE) code = cli_read_prompt(o->prompt, o->file, &s->prompt);
     if (code != CLI_DONE) return code;
     /* An editor ends a file's last line; that newline is seldom meant. */
     if (!o->prompt && s->prompt.n && s->prompt.bytes[s->prompt.n - 1] == '\n')
@@ -234,6 +245,7 @@ int cli_run(int argc, char **argv)
     if (code != CLI_GO_ON) return code;
     run_state s = {0};
     code = work(&o, &s);
+    cli_constraint_free(&o.constraint);
     mqa_detokenizer_destroy(&s.stream);
     mqa_session_destroy(&s.session);
     mqa_model_destroy(&s.model);

@@ -22,7 +22,7 @@
 #define MQA_AUTOMATON_PAIRS_MAX ((size_t)1 << 21) /* of all states and frames: 16 MiB */
 #define MQA_AUTOMATON_ROWS_MAX  ((size_t)1 << 23) /* successors of all states: 32 MiB */
 #define MQA_AUTOMATON_MASKS_MAX ((size_t)1 << 24) /* bytes of masks that are kept */
-#define MQA_STATE_PAIRS_MAX     4096              /* of one state or frame */
+#define MQA_STATE_PAIRS_MAX     16384             /* of one state or frame */
 #define MQA_FRAME_DEPTH_MAX     1024
 #define MQA_WORK_MAX            ((uint64_t)1 << 24) /* items looked at for one mask or token */
 

@@ -18,6 +18,9 @@ enum { INLINE_MAX = 256 };
 typedef struct builder {
     mqa_book *book;
     mqa_raw_nfa nfa;
+    uint32_t *called; /* rules, in the order of their first call */
+    bool *is_called;  /* [rules so far] */
+    size_t n_called, called_capacity, n_known, known_capacity;
 } builder;
 
 #define ADD(b, list, ...)                                                                                    \
@@ -56,8 +59,20 @@ static mqa_status add_skip(builder *b, uint32_t from, uint32_t to)
     return MQA_OK;
 }
 
+static mqa_status call_rule(builder *b, uint32_t rule)
+{
+    MQA_TRY(mqa_array_reserve(&b->is_called, &b->known_capacity, b->book->n_rules, 1, b->book->err));
+    while (b->n_known < b->book->n_rules) b->is_called[b->n_known++] = false;
+    if (b->is_called[rule]) return MQA_OK;
+    MQA_TRY(mqa_array_reserve(&b->called, &b->called_capacity, b->n_called + 1, sizeof rule, b->book->err));
+    b->is_called[rule] = true;
+    b->called[b->n_called++] = rule;
+    return MQA_OK;
+}
+
 static mqa_status add_call(builder *b, uint32_t from, uint32_t rule, uint32_t ret)
 {
+    MQA_TRY(call_rule(b, rule));
     ADD(b, calls, (mqa_call){.from = from, .rule = rule, .ret = ret});
     return MQA_OK;
 }
@@ -214,23 +229,49 @@ static mqa_status put(builder *b, mqa_expr expr, uint32_t from, uint32_t to)
     return mqa_fail(b->book->err, MQA_ERR_INTERNAL, "grammar: an expression of kind %d", (int)node.kind);
 }
 
-static mqa_status put_rules(builder *b)
+/* The rules that root needs, in place of all. */
+static mqa_status put_rules(builder *b, uint32_t root)
 {
     mqa_raw_nfa *nfa = &b->nfa;
-    for (size_t rule = 0; rule < b->book->n_rules; rule++) { /* repetitions add some as we go */
+    MQA_TRY(call_rule(b, root));
+    for (size_t i = 0; i < b->n_called; i++) { /* calls, and repetitions, add some as we go */
+        const uint32_t rule = b->called[i];
         const mqa_expr body = b->book->rules[rule].body;
         uint32_t start, end;
         MQA_TRY(add_state(b, &start));
         MQA_TRY(add_state(b, &end));
-        MQA_TRY(mqa_array_reserve(&nfa->starts, &nfa->starts_capacity, rule + 1, sizeof start, b->book->err));
-        MQA_TRY(mqa_array_reserve(&nfa->ends, &nfa->ends_capacity, rule + 1, sizeof end, b->book->err));
-        nfa->starts[rule] = start;
-        nfa->ends[rule] = end;
-        nfa->n_rules = rule + 1;
+        MQA_TRY(mqa_array_reserve(&nfa->starts, &nfa->starts_capacity, i + 1, sizeof start, b->book->err));
+        MQA_TRY(mqa_array_reserve(&nfa->ends, &nfa->ends_capacity, i + 1, sizeof end, b->book->err));
+        nfa->starts[i] = start;
+        nfa->ends[i] = end;
+        nfa->n_rules = i + 1;
         if (body == MQA_EXPR_NONE)
-            return mqa_fail(b->book->err, MQA_ERR_INTERNAL, "grammar: rule %zu has no body", rule);
+            return mqa_fail(b->book->err, MQA_ERR_INTERNAL, "grammar: rule %u has no body", rule);
         MQA_TRY(put(b, body, start, end));
     }
+    return MQA_OK;
+}
+
+/* Numbers rules as they were put, which is how starts and ends have them. */
+static mqa_status number_rules(builder *b)
+{
+    mqa_book *book = b->book;
+    uint32_t *number = malloc((book->n_rules + 1) * sizeof *number);
+    mqa_rule *rules = malloc((b->n_called + 1) * sizeof *rules);
+    if (!number || !rules) {
+        free(number);
+        free(rules);
+        return mqa_fail(book->err, MQA_ERR_OUT_OF_MEMORY, "grammar: no memory for %zu rules", book->n_rules);
+    }
+    for (uint32_t i = 0; i < b->n_called; i++) {
+        number[b->called[i]] = i;
+        rules[i] = book->rules[b->called[i]];
+    }
+    for (size_t i = 0; i < b->nfa.n_calls; i++) b->nfa.calls[i].rule = number[b->nfa.calls[i].rule];
+    free(number);
+    free(book->rules);
+    book->rules = rules;
+    book->n_rules = book->rules_capacity = b->n_called;
     return MQA_OK;
 }
 
@@ -239,8 +280,11 @@ mqa_status mqa_grammar_build(mqa_book *book, uint32_t root, mqa_grammar **out)
     *out = NULL;
     builder b = {.book = book};
     mqa_status status = book->status;
-    if (status == MQA_OK) status = put_rules(&b);
-    if (status == MQA_OK) status = mqa_nfa_finish(&b.nfa, book->rules, root, out, book->err);
+    if (status == MQA_OK) status = put_rules(&b, root);
+    if (status == MQA_OK) status = number_rules(&b);
+    if (status == MQA_OK) status = mqa_nfa_finish(&b.nfa, book->rules, 0, out, book->err);
+    free(b.called);
+    free(b.is_called);
     free(b.nfa.edges);
     free(b.nfa.calls);
     free(b.nfa.skips);

@@ -110,7 +110,7 @@ mqa_status mqa_range_list_negate(mqa_range_list *list, mqa_error *err);
 /* Writes a code point (no surrogate) to out and returns its length. */
 size_t mqa_utf8_encode(uint32_t code, uint8_t out[4]);
 
-/* Compiles the book, of which root is the first rule, and reports the book's own failure. */
+/* Compiles what root needs of the book, whose rules it uses up, and reports the book's own failure. */
 mqa_status mqa_grammar_build(mqa_book *book, uint32_t root, mqa_grammar **out);
 
 #endif

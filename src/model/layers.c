@@ -117,19 +117,63 @@ static void keep_wanted(mqa_step *step)
     step->n_rows = step->n_wanted;
 }
 
-static mqa_status write_cache(const mqa_step *step, const mqa_layer *layer, mqa_error *err)
+/* Tokens [from, to) of a segment's rows, which begin at row `row` of the step. */
+static mqa_status write_tokens(const mqa_step *step, const mqa_layer *layer, const mqa_segment *s, int row,
+                               int from, int to, mqa_error *err)
 {
     const mqa_workspace *ws = step->ws;
-    const size_t stride = (size_t)ws->kv_width, head = (size_t)step->model->hp.head_dim;
+    const size_t stride = (size_t)ws->kv_width;
+    const mqa_hparams *hp = &step->model->hp;
+    return mqa_sequence_write(s->sequence[layer->kind], layer->cache_layer, s->position + from, to - from,
+                              row_of(ws->k, row + from, ws->kv_width), stride, (size_t)hp->head_dim,
+                              row_of(ws->v, row + from, ws->kv_width), stride, (size_t)hp->v_dim, err);
+}
+
+/* How many granules a segment's rows are in. */
+static int granules_of(const mqa_segment *s)
+{
+    return (int)((s->position + s->n_rows - 1) / MQA_GRANULE - s->position / MQA_GRANULE) + 1;
+}
+
+typedef struct write_job {
+    const mqa_step *step;
+    const mqa_layer *layer;
+    atomic_int failed;
+} write_job;
+
+/* A granule of a segment: granules are counted through all segments. */
+static void write_granule(void *arg, int granule, int worker)
+{
+    (void)worker;
+    write_job *job = arg;
+    const mqa_segment *s = job->step->segments;
     int row = 0;
-    for (int i = 0; i < step->n_segments; i++) {
-        const mqa_segment *s = &step->segments[i];
-        MQA_TRY(mqa_sequence_write(s->sequence[layer->kind], layer->cache_layer, s->position, s->n_rows,
-                                   row_of(ws->k, row, ws->kv_width), stride, head,
-                                   row_of(ws->v, row, ws->kv_width), stride, head, err));
-        row += s->n_rows;
-    }
+    for (; granule >= granules_of(s); row += s++->n_rows) granule -= granules_of(s);
+    const int first = (int)(s->position % MQA_GRANULE), begin = granule * MQA_GRANULE - first;
+    const int end = begin + MQA_GRANULE < s->n_rows ? begin + MQA_GRANULE : s->n_rows;
+    if (write_tokens(job->step, job->layer, s, row, begin > 0 ? begin : 0, end, NULL) != MQA_OK)
+        atomic_store(&job->failed, 1);
+}
+
+static mqa_status write_one_by_one(const mqa_step *step, const mqa_layer *layer, mqa_error *err)
+{
+    int row = 0;
+    for (int i = 0; i < step->n_segments; row += step->segments[i++].n_rows)
+        MQA_TRY(write_tokens(step, layer, &step->segments[i], row, 0, step->segments[i].n_rows, err));
     return MQA_OK;
+}
+
+static mqa_status write_cache(const mqa_step *step, const mqa_layer *layer, mqa_error *err)
+{
+    enum { WORTH_IT = 4096 }; /* values; fewer are packed before other threads are there */
+    if ((size_t)step->n_rows * (size_t)step->ws->kv_width < WORTH_IT)
+        return write_one_by_one(step, layer, err);
+    write_job job = {.step = step, .layer = layer};
+    int n_granules = 0;
+    for (int i = 0; i < step->n_segments; i++) n_granules += granules_of(&step->segments[i]);
+    mqa_pool_run(step->pool, write_granule, &job, n_granules);
+    if (!atomic_load(&job.failed)) return MQA_OK;
+    return write_one_by_one(step, layer, err); /* it fails again, and says where */
 }
 
 mqa_status mqa_attend(mqa_step *step, const mqa_layer *layer, bool last, mqa_error *err)

@@ -3,7 +3,6 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "planner/forecast.h"
 
@@ -30,49 +29,49 @@ typedef struct candidate {
     bool retrains;
 } candidate;
 
-/* Forecasts it and keeps it if it helps. */
+/* Whether b goes before a. Candidates come in the order of what they cost; where memory is what is short, of
+ * those that make it fit the cheapest is best, not the one that saves most. */
+static bool is_better(mqa_goal goal, const mqa_change *a, const mqa_change *b)
+{
+    if (goal == MQA_GOAL_MEMORY && (a->figures.fits || b->figures.fits))
+        return b->figures.fits && !a->figures.fits;
+    return b->gain > a->gain;
+}
+
+/* Forecasts it, and puts it in its place if it helps. */
 static mqa_status try_change(mqa_report *r, const candidate *c, const mqa_design *design,
                              const mqa_demand *demand, mqa_error *err)
 {
-    if (r->n_changes == MQA_REPORT_CHANGES) return MQA_OK;
-    mqa_change *change = &r->changes[r->n_changes];
-    *change = (mqa_change){.retrains = c->retrains};
-    MQA_TRY(mqa_forecast(design, &r->machine, demand, demand->contexts[0], &change->figures, err));
     const mqa_figures *now = &r->rows[0][0];
     const mqa_goal goal = mqa_goal_of(&r->demand, now);
-    change->gain = mqa_goal_value(goal, now) / mqa_goal_value(goal, &change->figures);
-    if (!(change->gain > 1.01)) return MQA_OK;
-    snprintf(change->what, sizeof change->what, "%s", c->what);
-    snprintf(change->cost, sizeof change->cost, "%s", c->cost);
-    r->n_changes++;
+    mqa_change change = {.retrains = c->retrains};
+    MQA_TRY(mqa_forecast(design, &r->machine, demand, demand->contexts[0], &change.figures, err));
+    change.gain = mqa_goal_value(goal, now) / mqa_goal_value(goal, &change.figures);
+    if (!(change.gain > 1.01) || r->n_changes == MQA_REPORT_CHANGES) return MQA_OK;
+    snprintf(change.what, sizeof change.what, "%s", c->what);
+    snprintf(change.cost, sizeof change.cost, "%s", c->cost);
+    int at = r->n_changes++;
+    for (; at > 0 && is_better(goal, &r->changes[at - 1], &change); at--) r->changes[at] = r->changes[at - 1];
+    r->changes[at] = change;
     return MQA_OK;
 }
 
-static mqa_status try_cache_formats(mqa_report *r, mqa_error *err)
+static mqa_status try_formats(mqa_report *r, mqa_error *err)
 {
     static const struct {
         candidate c;
-        mqa_kv_type type;
-    } formats[] = {{{"K and V in int8", cost_int8, false}, MQA_KV_INT8},
-                   {{"K and V in int4", cost_int4, false}, MQA_KV_INT4}};
+        int kv; /* mqa_kv_type; MQA_KV_TYPES: as they are */
+        uint32_t weights;
+    } formats[] = {{{"weights in q8_0", cost_8bit, false}, MQA_KV_TYPES, MQA_GGUF_Q8_0},
+                   {{"K and V in int8", cost_int8, false}, MQA_KV_INT8, MQA_WEIGHTS_AS_IS},
+                   {{"weights in q4_k", cost_4bit, false}, MQA_KV_TYPES, MQA_GGUF_Q4_K},
+                   {{"K and V in int4", cost_int4, false}, MQA_KV_INT4, MQA_WEIGHTS_AS_IS}};
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
         mqa_demand demand = r->demand;
-        demand.k_type = demand.v_type = formats[i].type;
-        MQA_TRY(try_change(r, &formats[i].c, &r->designs[0], &demand, err));
-    }
-    return MQA_OK;
-}
-
-static mqa_status try_weight_formats(mqa_report *r, mqa_error *err)
-{
-    static const struct {
-        candidate c;
-        uint32_t type;
-    } formats[] = {{{"weights in q8_0", cost_8bit, false}, MQA_GGUF_Q8_0},
-                   {{"weights in q4_k", cost_4bit, false}, MQA_GGUF_Q4_K}};
-    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
-        mqa_demand demand = r->demand;
-        demand.weights = formats[i].type;
+        if (formats[i].kv < MQA_KV_TYPES)
+            demand.k_type = demand.v_type = (mqa_kv_type)formats[i].kv;
+        else
+            demand.weights = formats[i].weights;
         MQA_TRY(try_change(r, &formats[i].c, &r->designs[0], &demand, err));
     }
     return MQA_OK;
@@ -95,17 +94,8 @@ static mqa_status try_designs(mqa_report *r, mqa_error *err)
     return MQA_OK;
 }
 
-static int by_gain(const void *a, const void *b)
-{
-    const double x = ((const mqa_change *)a)->gain, y = ((const mqa_change *)b)->gain;
-    return (x < y) - (x > y);
-}
-
 mqa_status mqa_report_changes(mqa_report *r, mqa_error *err)
 {
-    MQA_TRY(try_cache_formats(r, err));
-    MQA_TRY(try_weight_formats(r, err));
-    MQA_TRY(try_designs(r, err));
-    qsort(r->changes, (size_t)r->n_changes, sizeof r->changes[0], by_gain);
-    return MQA_OK;
+    MQA_TRY(try_formats(r, err));
+    return try_designs(r, err);
 }

@@ -12,7 +12,7 @@
 
 #include "planner/planner.h"
 
-enum { VERSION = 1, PATH_BYTES = 1024 };
+enum { VERSION = 3, PATH_BYTES = 1024 };
 
 /* ---- where ---- */
 
@@ -84,13 +84,15 @@ static json_t *machine_json(const char *key, const mqa_machine *m)
         json_object_set_new(attention, mqa_kv_type_name((mqa_kv_type)t), curve_json(&m->attention[t]));
     for (int i = 0; i < m->n_caches; i++)
         json_array_append_new(caches, json_pack("[f, f]", m->caches[i].bytes, m->caches[i].rate));
-    return json_pack(
-        "{s:i, s:s, s:s, s:s, s:i, s:f, s:o, s:[f, f, f], s:f, s:I, s:o, s:o, s:o, s:f, s:f, s:f}", "version",
-        VERSION, "key", key, "name", m->name, "source", m->source, "threads", m->n_threads, "bandwidth",
-        m->bandwidth, "caches", caches, "peak", m->peak[0], m->peak[1], m->peak[2], "exp_rate", m->exp_rate,
-        "memory", (json_int_t)m->memory, "rows", rows, "linear", linear, "attention", attention,
-        "seconds_per_step", m->seconds_per_step, "seconds_per_layer", m->seconds_per_layer,
-        "seconds_per_row_and_value", m->seconds_per_row_and_value);
+    return json_pack("{s:i, s:s, s:s, s:s, s:i, s:f, s:o, s:[f, f, f], s:f, s:I, s:o, s:o, s:o, s:f, s:f, "
+                     "s:f, s:f, s:f, s:f}",
+                     "version", VERSION, "key", key, "name", m->name, "source", m->source, "threads",
+                     m->n_threads, "bandwidth", m->bandwidth, "caches", caches, "peak", m->peak[0],
+                     m->peak[1], m->peak[2], "exp_rate", m->exp_rate, "memory", (json_int_t)m->memory, "rows",
+                     rows, "linear", linear, "attention", attention, "seconds_per_step", m->seconds_per_step,
+                     "seconds_per_layer", m->seconds_per_layer, "seconds_per_value", m->seconds_per_value,
+                     "seconds_per_kv_value", m->seconds_per_kv_value, "seconds_per_granule",
+                     m->seconds_per_granule, "seconds_per_small_page", m->seconds_per_small_page);
 }
 
 /* Beside the old one and then in its place, so that nobody reads half a file. */
@@ -149,14 +151,16 @@ static bool read_machine(const json_t *object, const char *key, mqa_machine *m)
     json_t *caches, *rows, *linear, *attention;
     json_int_t memory;
     int version;
-    if (json_unpack(
-            (json_t *)(uintptr_t)object,
-            "{s:i, s:s, s:s, s:s, s:i, s:F, s:o, s:[F, F, F], s:F, s:I, s:o, s:o, s:o, s:F, s:F, s:F}",
-            "version", &version, "key", &own_key, "name", &name, "source", &source, "threads", &m->n_threads,
-            "bandwidth", &m->bandwidth, "caches", &caches, "peak", &m->peak[0], &m->peak[1], &m->peak[2],
-            "exp_rate", &m->exp_rate, "memory", &memory, "rows", &rows, "linear", &linear, "attention",
-            &attention, "seconds_per_step", &m->seconds_per_step, "seconds_per_layer", &m->seconds_per_layer,
-            "seconds_per_row_and_value", &m->seconds_per_row_and_value) != 0)
+    if (json_unpack((json_t *)(uintptr_t)object,
+                    "{s:i, s:s, s:s, s:s, s:i, s:F, s:o, s:[F, F, F], s:F, s:I, s:o, s:o, s:o, s:F, s:F, "
+                    "s:F, s:F, s:F, s:F}",
+                    "version", &version, "key", &own_key, "name", &name, "source", &source, "threads",
+                    &m->n_threads, "bandwidth", &m->bandwidth, "caches", &caches, "peak", &m->peak[0],
+                    &m->peak[1], &m->peak[2], "exp_rate", &m->exp_rate, "memory", &memory, "rows", &rows,
+                    "linear", &linear, "attention", &attention, "seconds_per_step", &m->seconds_per_step,
+                    "seconds_per_layer", &m->seconds_per_layer, "seconds_per_value", &m->seconds_per_value,
+                    "seconds_per_kv_value", &m->seconds_per_kv_value, "seconds_per_granule",
+                    &m->seconds_per_granule, "seconds_per_small_page", &m->seconds_per_small_page) != 0)
         return false;
     if (version != VERSION || strcmp(key, own_key) != 0 || memory < 0 || !read_rows(rows) ||
         json_array_size(caches) > MQA_MACHINE_CACHES)

@@ -10,7 +10,7 @@
  * Sizes of the cache come from kvcache/, the functions that the allocator itself goes by
  * (mqa_cache_page_bytes, mqa_kv_bytes, and kvcache/cache.h's for shared beginnings and for what has to be
  * reserved); sizes of packed weights from kernels/. Nothing here computes its own. Bytes and counts are
- * checked: what doesn't fit in 64 bits, or isn't a shape, is an error and never a wrapped number. Times are
+ * checked: what is beyond 2^63, or isn't a shape, is an error and never a wrapped number. Times are
  * doubles.
  *
  * Units: bytes, seconds, operations (a multiply-add is two), unless a name says otherwise (_ms).
@@ -21,10 +21,15 @@
  * memory and arithmetic take alone) divided by the share of it that our kernels reach, which is measured:
  *
  *     matrices of a format   max(bytes / bandwidth(W), 2 * values * R / peak) / linear[format](R)
+ *                            + outputs / 64 * seconds_per_granule
+ *                            + small_bytes / 4096 * seconds_per_small_page   (of matrices below 2 MiB)
  *     attention of a group   max(bytes / bandwidth(W), 2 * (d_qk + d_vo) * heads * keys / peak,
  *                                heads * keys / exp_rate) / attention[format](rows on one KV head)
- *     each layer             seconds_per_layer + R * seconds_per_row_and_value * n_embd     (norms, RoPE,
- * adds, threads' meetings) a step                 seconds_per_step
+ *     each layer             seconds_per_layer                                   (threads' meetings)
+ *     each step              seconds_per_step
+ *     each row               seconds_per_value * values that go in and out of the matrices it goes through
+ *                            (norms, RoPE, activations, rounding to what products take)
+ *                            + seconds_per_kv_value * values of K and V that it leaves in the caches
  *
  * W is the step's working set, all that it reads, so that a model which fits in a cache is read from there.
  * Bytes of attention are those of K and V that somebody sees, each once however many rows see them (heads
@@ -216,7 +221,10 @@ typedef struct mqa_machine {
     size_t memory;          /* bytes for everything; 0: not known */
     mqa_curve linear[MQA_WEIGHT_CLASSES];
     mqa_curve attention[MQA_KV_TYPES]; /* by the format of K */
-    double seconds_per_step, seconds_per_layer, seconds_per_row_and_value;
+    double seconds_per_step, seconds_per_layer, seconds_per_value, seconds_per_kv_value;
+    /* What shares of wide matrices leave out, and narrow ones have more of: 64 outputs are a stream of memory
+     * that has to be begun; and a matrix of less than 2 MiB lies in pages of 4 KiB, each to be looked up. */
+    double seconds_per_granule, seconds_per_small_page;
 } mqa_machine;
 
 double mqa_machine_bandwidth(const mqa_machine *machine, double working_set);
@@ -329,7 +337,7 @@ typedef struct mqa_figures {
     bool meets_speed;    /* want_tokens_per_s and want_prompt_ms, where said */
 } mqa_figures;
 
-/* context: in place of the demand's. MQA_ERR_INVALID_ARGUMENT for what doesn't fit in 64 bits. Cheap
+/* context: in place of the demand's. MQA_ERR_INVALID_ARGUMENT for what is beyond 2^63. Cheap
  * (microseconds), so that curves can be drawn by calling it. */
 mqa_status mqa_forecast(const mqa_design *design, const mqa_machine *machine, const mqa_demand *demand,
                         int64_t context, mqa_figures *out, mqa_error *err);

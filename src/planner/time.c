@@ -12,6 +12,7 @@
 /* Something done n times, one time after the other. bytes, operations and exponentials are of one time. */
 typedef struct part {
     double n, bytes, operations, exponentials;
+    double begin; /* seconds before memory streams */
     mqa_rate rate;
     double share; /* of the roofline that is reached */
     bool attention;
@@ -24,7 +25,9 @@ typedef struct work {
     const mqa_demand *demand;
     part parts[MAX_PARTS];
     int n_parts;
-    double steps, rows; /* steps in all; rows of all of them together */
+    double steps;     /* in all */
+    double values;    /* that go in and out of matrices, of all rows together */
+    double kv_values; /* of K and V that are written */
 } work;
 
 /* ---- matrices ---- */
@@ -44,6 +47,14 @@ static use use_of(const mqa_matrices *m, double rows)
     return (use){.read = read, .rows = rows * (double)m->n_used / read};
 }
 
+static double begin_seconds(const mqa_machine *machine, const mqa_matrices *m, size_t bytes)
+{
+    enum { SMALL_PAGE = 4096, HUGE_PAGE = 2 << 20 }; /* base/memory.c asks for huge ones from that size on */
+    const double pages = bytes < HUGE_PAGE ? (double)bytes / SMALL_PAGE : 0;
+    return (double)m->n_out / MQA_GRANULE * machine->seconds_per_granule +
+           pages * machine->seconds_per_small_page;
+}
+
 /* n times the part `of` it. */
 static mqa_status add_matrix(work *w, const mqa_matrices *m, double n, double of, double rows, mqa_error *err)
 {
@@ -53,10 +64,12 @@ static mqa_status add_matrix(work *w, const mqa_matrices *m, double n, double of
     const uint32_t type = w->demand->weights == MQA_WEIGHTS_AS_IS ? m->type : w->demand->weights;
     const mqa_weight_class c = mqa_weight_class_of(type);
     const use u = use_of(m, rows);
+    w->values += n * of * rows * (double)m->n_used * ((double)m->n_in + m->n_out);
     w->parts[w->n_parts++] =
         (part){.n = n,
                .bytes = of * u.read * (double)bytes,
                .operations = of * u.read * u.rows * 2 * (double)m->n_in * (double)m->n_out,
+               .begin = of * u.read * begin_seconds(w->machine, m, bytes),
                .rate = mqa_rate_of_weights(c),
                .share = mqa_curve_at(&w->machine->linear[c], u.rows)};
     return MQA_OK;
@@ -67,7 +80,6 @@ static mqa_status add_decode_matrices(work *w, double rows, mqa_error *err)
     for (int i = 0; i < w->design->n_matrices; i++)
         MQA_TRY(add_matrix(w, &w->design->matrices[i], 1, 1, rows, err));
     w->steps = 1;
-    w->rows = rows;
     return MQA_OK;
 }
 
@@ -94,7 +106,6 @@ static mqa_status add_prompt_matrices(work *w, double n_tokens, double chunk, mq
         if (rest > 0) MQA_TRY(add_matrix(w, m, 1, of, rest, err));
     }
     w->steps = whole + (rest > 0);
-    w->rows = n_tokens;
     return MQA_OK;
 }
 
@@ -166,6 +177,16 @@ static int group_of_last_layer(const mqa_design *design)
     return design->n_groups - 1;
 }
 
+static double kv_values_of_token(const mqa_design *design)
+{
+    double sum = 0;
+    for (int i = 0; i < design->n_groups; i++) {
+        const mqa_layer_group *g = &design->groups[i];
+        sum += (double)g->n_layers * g->n_kv_heads * (g->head_dim_qk + (g->v_in_k ? 0 : g->head_dim_vo));
+    }
+    return sum;
+}
+
 /* ---- adding up ---- */
 
 static void add_time(mqa_times *t, double *slot, mqa_bound bound, double seconds)
@@ -181,7 +202,7 @@ static void add_part(const work *w, const part *p, double bandwidth, mqa_times *
     const double memory = p->bytes / bandwidth;
     const double exps = m->exp_rate > 0 ? p->exponentials / m->exp_rate : 0;
     const double arithmetic = fmax(p->operations / m->peak[p->rate], exps);
-    const double seconds = p->n * fmax(memory, arithmetic) / p->share;
+    const double seconds = p->n * (fmax(memory, arithmetic) / p->share + p->begin);
     add_time(t, p->attention ? &t->attention : &t->weights,
              memory >= arithmetic ? MQA_BOUND_MEMORY : MQA_BOUND_OPERATIONS, seconds);
     t->operations += p->n * p->operations;
@@ -204,7 +225,7 @@ static void add_up(const work *w, mqa_times *t)
     for (int i = 0; i < w->n_parts; i++) add_part(w, &w->parts[i], bandwidth, t);
     add_time(t, &t->overhead, MQA_BOUND_OVERHEAD,
              w->steps * (m->seconds_per_step + layers * m->seconds_per_layer) +
-                 w->rows * layers * w->design->n_embd * m->seconds_per_row_and_value);
+                 w->values * m->seconds_per_value + w->kv_values * m->seconds_per_kv_value);
     for (int i = 1; i < MQA_BOUNDS; i++)
         if (t->by_bound[i] > t->by_bound[t->bound]) t->bound = (mqa_bound)i;
     if (bytes > 0) t->intensity = t->operations / bytes;
@@ -217,6 +238,7 @@ mqa_status mqa_time_token(const mqa_design *design, const mqa_machine *machine, 
     work w = {.design = design, .machine = machine, .demand = demand};
     MQA_TRY(add_decode_matrices(&w, (double)demand->requests, err));
     for (int i = 0; i < design->n_groups; i++) add_decoding(&w, &design->groups[i], context);
+    w.kv_values = (double)demand->requests * kv_values_of_token(design);
     add_up(&w, out);
     return MQA_OK;
 }
@@ -231,6 +253,7 @@ mqa_status mqa_time_prompt(const mqa_design *design, const mqa_machine *machine,
     const int last = group_of_last_layer(design);
     for (int i = 0; i < design->n_groups; i++)
         add_prompt(&w, &design->groups[i], i == last, (double)from, (double)n_tokens, demand->chunk);
+    w.kv_values = (double)n_tokens * kv_values_of_token(design);
     add_up(&w, out);
     return MQA_OK;
 }

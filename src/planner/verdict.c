@@ -164,9 +164,12 @@ static void say_beside(mqa_report *r, int design)
         snprintf(cache, sizeof cache, "1/%.3g", 1 / kv);
     else
         snprintf(cache, sizeof cache, "%.3g times", kv);
+    char count[40] = "as many";
+    if (parameters > 0.05 || parameters < -0.05)
+        snprintf(count, sizeof count, "%.1f %% %s", parameters < 0 ? -parameters : parameters,
+                 parameters < 0 ? "fewer" : "more");
     snprintf(r->beside[design], sizeof r->beside[design],
-             "KV cache %s, tokens %.3g times as fast, %.1f %% %s parameters.", cache, speed,
-             parameters < 0 ? -parameters : parameters, parameters < 0 ? "fewer" : "more");
+             "KV cache %s, tokens %.3g times as fast, %s parameters.", cache, speed, count);
 }
 
 void mqa_report_verdict(mqa_report *r)

@@ -344,6 +344,59 @@ static void context_ends_generation(void **state)
     drive_free(&r);
 }
 
+/* A file of this text, under a name from mkstemp. */
+static void write_file(char *path, const char *text)
+{
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+/* Whatever the model would like to say: small numbers that differ by the seed, in JSON. */
+static void run_by_schema(void **state)
+{
+    (void)state;
+    const char *path = tiny();
+    char schema[] = "/tmp/mqa-test-schema-XXXXXX";
+    write_file(schema, "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\",\"minimum\":7,"
+                       "\"maximum\":25}},\"required\":[\"n\"],\"additionalProperties\":false}");
+    const char *seeds[] = {"1", "2", "3", "4"};
+    for (int i = 0; i < 6; i++) {
+        drive_result r =
+            good(ARGS("run", "-m", path, "-p", "Once", "--json-schema", schema, "-s", seeds[i % 4], "--temp",
+                      i < 4 ? "1" : "0", i == 5 ? "-n1" : "-n60", "--json"),
+                 NULL);
+        json_t *o = object(&r, ARGS("text", "complete"));
+        json_t *made = json_loads(json_string_value(json_object_get(o, "text")), 0, NULL);
+        const json_int_t n = json_integer_value(json_object_get(made, "n"));
+        assert_int_equal(json_is_true(json_object_get(o, "complete")), i < 5);
+        assert_true(i == 5 ? !made : json_object_size(made) == 1 && n >= 7 && n <= 25);
+        json_decref(made);
+        json_decref(o);
+        drive_free(&r);
+    }
+    remove(schema);
+}
+
+static void run_by_grammar(void **state)
+{
+    (void)state;
+    const char *path = tiny();
+    char grammar[] = "/tmp/mqa-test-grammar-XXXXXX";
+    write_file(grammar, "root ::= \"Zyx\" [0-9]{3} \"\\n\"");
+    drive_result r = good(ARGS("run", "-m", path, "-p", "Once", "--grammar", grammar, "-n", "30"), NULL);
+    assert_int_equal(r.n_out, 7);
+    assert_memory_equal(r.out, "Zyx", 3);
+    for (int i = 3; i < 6; i++) assert_in_range(r.out[i], '0', '9');
+    assert_null(strstr(r.err, "cut short"));
+    drive_free(&r);
+    r = good(ARGS("run", "-m", path, "-p", "Once", "--grammar", grammar, "-n", "1"), NULL);
+    assert_non_null(strstr(r.err, "cut short"));
+    drive_free(&r);
+    remove(grammar);
+}
+
 static void perplexity(void **state)
 {
     (void)state;
@@ -391,6 +444,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(run_from_stdin),
         cmocka_unit_test(prompt_beyond_context),
         cmocka_unit_test(context_ends_generation),
+        cmocka_unit_test(run_by_schema),
+        cmocka_unit_test(run_by_grammar),
         cmocka_unit_test(perplexity),
         cmocka_unit_test(bench_model),
     };

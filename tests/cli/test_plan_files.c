@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../plot/document.h"
@@ -31,9 +32,9 @@ static char folder[] = "/tmp/mqa-plan-XXXXXX";
 
 static const char *in_folder(const char *name)
 {
-    static char paths[4][80];
+    static char paths[8][80];
     static int next;
-    char *path = paths[next++ % 4];
+    char *path = paths[next++ % 8];
     snprintf(path, sizeof paths[0], "%s/%s", folder, name);
     return path;
 }
@@ -44,11 +45,20 @@ static int make_folder(void **state)
     return mkdtemp(folder) == NULL;
 }
 
-/* Fails where something is left beside what tests have removed. */
 static int remove_folder(void **state)
 {
     (void)state;
     return rmdir(folder);
+}
+
+/* Nothing but what tests made themselves: no temporary file, none half written. */
+static void only_entries(int n)
+{
+    DIR *d = opendir(folder);
+    assert_non_null(d);
+    while (readdir(d)) n--;
+    closedir(d);
+    assert_int_equal(n, -2); /* . and .. */
 }
 
 static void run_well(const char *const *args)
@@ -120,6 +130,7 @@ static void page_of_tenants(void **state)
     document d = read_document(path);
     count_is(&d, "//h:h2[.='Tenants']", 1);
     count_is(&d, "//h:tr[h:th='Ash & Partners'][h:td='24.00 GiB']", 1);
+    count_is(&d, "//h:table[contains(.//h:th, 'tenant')]//h:tr[@class='marked']", 1);
     count_is(&d, "//h:tr[@class='marked'][h:th='Dogwood']", 1);
     count_is(&d, "//h:figure", 5);
     count_is(
@@ -219,10 +230,14 @@ static void failures(void **state)
 {
     (void)state;
     const char *good = in_folder("good.html"), *nowhere = in_folder("no/page.html");
-    static const struct {
+    const char *link = in_folder("link"); /* as /dev/stdout is one */
+    const char *fifo = in_folder("fifo"); /* a device would do, but not if the check were broken */
+    assert_int_equal(symlink("nothing", link), 0);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    const struct {
         const char *option, *path;
-    } files[] = {{"--html", NULL},        {"--svg", NULL},          {"--png", NULL},
-                 {"--html", "/dev/null"}, {"--svg", "/dev/stdout"}, {"--png", folder}};
+    } files[] = {{"--html", NULL}, {"--svg", NULL}, {"--png", NULL},
+                 {"--html", fifo}, {"--svg", link}, {"--png", folder}};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         const char *const *args = ARGS(SHAPE_ARGS, files[i].option, files[i].path ? files[i].path : nowhere);
         drive_result r = drive(args, NULL);
@@ -247,6 +262,8 @@ static void failures(void **state)
     assert_true(drive_failed_well(no_tenants, &nobody));
     assert_int_equal(nobody.code, 1);
     drive_free(&nobody);
+    only_entries(2);
+    unlink(link), unlink(fifo);
     /* What was there stays where the plan fails. */
     FILE *f = fopen(good, "w");
     assert_non_null(f);

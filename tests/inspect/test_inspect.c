@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "inspect/inspect.h"
+#include "inspect/sums.h"
 #include "model/rig.h"
 #include "model/session.h"
 
@@ -299,6 +300,31 @@ static void one_bin_a_token(void **state)
     compare(&m, 1, o);
 }
 
+/* So few that every bucket of distances is one token wide; and latent attention, whose heads share all. */
+static void few_tokens(void **state)
+{
+    (void)state;
+    const synthetic llama = f32_model(&small_llama), latent = f32_model(&small_deepseek2);
+    compare(&llama, 12, f32_options());
+    compare(&latent, 150, f32_options());
+}
+
+/* p log2 p as sums.h says, from the smallest probability that matters to 1. */
+static void logarithms(void **state)
+{
+    (void)state;
+    for (double x = 1e-30; x <= 1; x *= 1.0009) {
+        float p[16] = {0};
+        p[5] = (float)x;
+        const double want = (double)p[5] * log2((double)p[5]);
+        const double got = (double)mqa_scale_sum_plogp(p, 16, 1);
+        if (fabs(got - want) > (double)p[5] * (3e-7 + 1.5e-7 * fabs(log2((double)p[5]))))
+            fail_msg("%.9g: %.9g, not %.9g", x, got, want);
+    }
+    float none[16] = {0};
+    assert_true(mqa_scale_sum_plogp(none, 16, 1) == 0);
+}
+
 /* Bits: whatever the number of threads. */
 static void threads_change_nothing(void **state)
 {
@@ -382,6 +408,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(windows_and_documents),
                                        cmocka_unit_test(one_bin_a_token),
-                                       cmocka_unit_test(threads_change_nothing), cmocka_unit_test(refusals)};
+                                       cmocka_unit_test(few_tokens),
+                                       cmocka_unit_test(logarithms),
+                                       cmocka_unit_test(threads_change_nothing),
+                                       cmocka_unit_test(refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

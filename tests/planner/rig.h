@@ -20,9 +20,9 @@
 #define assert_ok(call)                                                                                      \
     do {                                                                                                     \
         mqa_error err_ = {.message = ""};                                                                    \
-        mqa_error *const err = &err_;                                                                        \
+        mqa_error *const why = &err_;                                                                        \
         const mqa_status status_ = (call);                                                                   \
-        if (status_ != MQA_OK) fail_msg("%s: %s", #call, err->message);                                      \
+        if (status_ != MQA_OK) fail_msg("%s: %s", #call, why->message);                                      \
     } while (0)
 
 typedef struct random_state {
@@ -41,14 +41,14 @@ static inline mqa_design design_of(const char *name)
     char path[512];
     mqa_design design;
     snprintf(path, sizeof path, "%s/%s.json", MQA_TEST_DATA, name);
-    assert_ok(mqa_design_from_file(path, &design, err));
+    assert_ok(mqa_design_from_file(path, &design, why));
     return design;
 }
 
 static inline mqa_machine machine_of(const char *name)
 {
     mqa_machine machine;
-    assert_ok(mqa_machine_find(name, &machine, err));
+    assert_ok(mqa_machine_find(name, &machine, why));
     return machine;
 }
 

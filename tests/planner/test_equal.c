@@ -28,7 +28,7 @@ static mqa_design random_design(random_state *r)
         if (pick(r, 0, 2) == 0) shape.sinks = pick(r, 1, 200);
     }
     mqa_design design;
-    assert_ok(mqa_design_from_shape(&shape, &design, err));
+    assert_ok(mqa_design_from_shape(&shape, &design, why));
     return design;
 }
 
@@ -72,11 +72,11 @@ static live grow(mqa_context *ctx, const mqa_layer_group *group, const mqa_deman
     config.page_tokens = d->page_tokens;
     config.max_pages = 4096;
     live l = {0};
-    assert_ok(mqa_cache_create(ctx, &config, &l.cache, err));
-    assert_ok(mqa_sequence_create(l.cache, &l.sequences[0], err));
+    assert_ok(mqa_cache_create(ctx, &config, &l.cache, why));
+    assert_ok(mqa_sequence_create(l.cache, &l.sequences[0], why));
     extend(&l, l.sequences[0], d->shared, d->chunk);
     for (int i = 1; i < d->requests; i++)
-        assert_ok(mqa_sequence_fork(l.sequences[0], d->shared, &l.sequences[i], err));
+        assert_ok(mqa_sequence_fork(l.sequences[0], d->shared, &l.sequences[i], why));
     for (int i = 0; i < d->requests; i++) extend(&l, l.sequences[i], d->contexts[0] - d->generate, d->chunk);
     for (int64_t t = d->contexts[0] - d->generate; t < d->contexts[0]; t++)
         for (int i = 0; i < d->requests; i++) extend(&l, l.sequences[i], t + 1, 1);
@@ -97,12 +97,12 @@ static void test_random_shapes(void **unused)
     mqa_context_options options = mqa_context_options_default();
     options.n_threads = 1;
     mqa_context *ctx;
-    assert_ok(mqa_context_create(&options, &ctx, err));
+    assert_ok(mqa_context_create(&options, &ctx, why));
     for (int i = 0; i < SHAPES; i++) {
         const mqa_design design = random_design(&r);
         const mqa_demand demand = random_demand(&r);
         mqa_figures f;
-        assert_ok(mqa_forecast(&design, &machine, &demand, demand.contexts[0], &f, err));
+        assert_ok(mqa_forecast(&design, &machine, &demand, demand.contexts[0], &f, why));
         size_t in_use = 0, most = 0, by_kind[MQA_KINDS] = {0};
         for (int g = 0; g < design.n_groups; g++) {
             live l = grow(ctx, &design.groups[g], &demand);

@@ -31,14 +31,14 @@ static mqa_design shape_of(int64_t kv_heads)
     const mqa_shape shape = {
         .layers = 4, .heads = 16, .kv_heads = kv_heads, .embd = 1024, .ff = 4096, .vocab = 1000};
     mqa_design d;
-    assert_ok(mqa_design_from_shape(&shape, &d, err));
+    assert_ok(mqa_design_from_shape(&shape, &d, why));
     return d;
 }
 
 static mqa_figures forecast(const mqa_design *d, const mqa_machine *m, const mqa_demand *q)
 {
     mqa_figures f;
-    assert_ok(mqa_forecast(d, m, q, q->contexts[0], &f, err));
+    assert_ok(mqa_forecast(d, m, q, q->contexts[0], &f, why));
     return f;
 }
 
@@ -104,7 +104,7 @@ static void test_prompt(void **unused)
 
     const mqa_shape windowed = {.layers = 3, .heads = 16, .embd = 1024, .window = 100, .window_pattern = 3};
     mqa_design w;
-    assert_ok(mqa_design_from_shape(&windowed, &w, err));
+    assert_ok(mqa_design_from_shape(&windowed, &w, why));
     const double windows = 2 * (100.0 * 101 / 2 + 900.0 * 100);
     assert_near(forecast(&w, &m, &q).prompt.attention_operations, per_pair * (windows + last));
 }
@@ -121,7 +121,7 @@ static void test_prompt_bytes(void **unused)
     assert_near(f.prompt.kv_bytes, ((300.0 + 600 + 900) * 3 / 4 + 1000) * f.kv_bytes_per_token);
     const mqa_shape windowed = {.layers = 2, .heads = 4, .head_dim = 64, .window = 150};
     mqa_design w;
-    assert_ok(mqa_design_from_shape(&windowed, &w, err));
+    assert_ok(mqa_design_from_shape(&windowed, &w, why));
     const mqa_figures g = forecast(&w, &m, &q);
     assert_near(g.prompt.kv_bytes, ((300.0 + 449 + 449) / 2 + 249) * g.kv_bytes_per_token);
 }
@@ -141,7 +141,7 @@ static void test_intensity(void **unused)
     double before = INFINITY;
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         mqa_design d;
-        assert_ok(mqa_design_vary(&llama, expected[i].variant, &d, err));
+        assert_ok(mqa_design_vary(&llama, expected[i].variant, &d, why));
         const mqa_figures f = forecast(&d, &m, &q);
         assert_near(f.token.attention_intensity, expected[i].intensity);
         assert_true(f.ms_per_token < before);
@@ -248,7 +248,7 @@ static void test_tenants(void **unused)
     q.tenants[0] = (mqa_tenant){"a", 4, 1000, 0, 64 * page};
     q.tenants[1] = (mqa_tenant){"b", 4, 1000, 640, 32 * page};
     mqa_report *r = malloc(sizeof *r);
-    assert_ok(mqa_report_make(&d, NULL, 0, &m, &q, r, err));
+    assert_ok(mqa_report_make(&d, NULL, 0, &m, &q, r, why));
     assert_int_equal(r->tenants[0].kv_bytes, 4 * 16 * page);
     assert_true(r->tenants[0].fits);
     assert_int_equal(r->tenants[0].max_requests, 4);
@@ -272,7 +272,7 @@ static void test_report(void **unused)
     const mqa_machine m = machine_of("L4");
     const mqa_demand q = demand_of(32768, 8);
     mqa_report *r = malloc(sizeof *r);
-    assert_ok(mqa_report_make(&d, all, 7, &m, &q, r, err));
+    assert_ok(mqa_report_make(&d, all, 7, &m, &q, r, why));
     assert_int_equal(r->n_designs, 6); /* GQA-8 is what it is */
     assert_string_equal(r->designs[0].label, "as is, GQA-8");
     assert_string_equal(r->left_out, "GQA-8: what it is already");
@@ -301,7 +301,7 @@ static void test_verdict(void **unused)
     } cases[] = {{ideal(1e9, 1e18), "what holds it is reading memory"},
                  {ideal(1e18, 1e9), "what holds it is arithmetic"}};
     for (size_t i = 0; i < 2; i++) {
-        assert_ok(mqa_report_make(&d, NULL, 0, &cases[i].machine, &q, r, err));
+        assert_ok(mqa_report_make(&d, NULL, 0, &cases[i].machine, &q, r, why));
         bool said = false;
         for (int v = 0; v < r->n_verdict; v++) said |= strstr(r->verdict[v], cases[i].says) != NULL;
         assert_true(said);
@@ -316,22 +316,22 @@ static void test_variants(void **unused)
     const mqa_design v3 = design_of("deepseek-v3"), gemma = design_of("gemma-3-270m");
     mqa_design d;
     assert_ok(
-        mqa_design_vary(&v3, MQA_VARIANT_MHA, &d, err)); /* 128 heads of 128: 2 * 61 * 16,384 * 2 bytes */
+        mqa_design_vary(&v3, MQA_VARIANT_MHA, &d, why)); /* 128 heads of 128: 2 * 61 * 16,384 * 2 bytes */
     const mqa_machine m = machine_of("H200");
     const mqa_demand q = demand_of(1000, 1);
     assert_int_equal(forecast(&d, &m, &q).kv_bytes_per_token, 2 * 61 * 16384 * 2);
     assert_int_equal(mqa_design_vary(&gemma, MQA_VARIANT_GQA8, &d, NULL), MQA_ERR_UNSUPPORTED);
     assert_int_equal(mqa_design_vary(&gemma, MQA_VARIANT_WINDOW, &d, NULL), MQA_ERR_UNSUPPORTED);
-    assert_ok(mqa_design_vary(&gemma, MQA_VARIANT_MHA, &d, err));
+    assert_ok(mqa_design_vary(&gemma, MQA_VARIANT_MHA, &d, why));
     assert_int_equal(d.n_groups, 2); /* windows stay */
     assert_int_equal(forecast(&d, &m, &q).kv_bytes_per_token, 4 * 18432);
     /* Back again is where it was. */
     mqa_design back;
-    assert_ok(mqa_design_vary(&d, MQA_VARIANT_MQA, &back, err));
+    assert_ok(mqa_design_vary(&d, MQA_VARIANT_MQA, &back, why));
     assert_true(mqa_design_same_attention(&back, &gemma));
     uint64_t a, b, active;
-    assert_ok(mqa_design_parameters(&gemma, &a, &active, err));
-    assert_ok(mqa_design_parameters(&back, &b, &active, err));
+    assert_ok(mqa_design_parameters(&gemma, &a, &active, why));
+    assert_ok(mqa_design_parameters(&back, &b, &active, why));
     assert_int_equal(a, b);
 }
 

@@ -29,7 +29,7 @@ static mqa_figures figures_of(const mqa_design *design, mqa_kv_type type, int64_
     mqa_demand_default(&demand);
     demand.k_type = demand.v_type = type;
     mqa_figures f;
-    assert_ok(mqa_forecast(design, &machine, &demand, context, &f, err));
+    assert_ok(mqa_forecast(design, &machine, &demand, context, &f, why));
     return f;
 }
 
@@ -69,7 +69,7 @@ static void test_windows(void **unused)
     mqa_demand_default(&demand);
     demand.generate = 1;
     mqa_figures f;
-    assert_ok(mqa_forecast(&gemma, &machine, &demand, 32768, &f, err));
+    assert_ok(mqa_forecast(&gemma, &machine, &demand, 32768, &f, why));
     assert_int_equal(f.kv[MQA_KIND_GLOBAL].n_layers, 3);
     assert_int_equal(f.kv[MQA_KIND_WINDOW].n_layers, 15);
     assert_int_equal(f.kv[MQA_KIND_GLOBAL].request_bytes, 96 << 20);
@@ -84,11 +84,11 @@ static void test_weight_bytes(void **unused)
     const mqa_design llama = design_of("llama-3-8b");
     const size_t norms = 65 * 4096; /* f32 */
     size_t bytes;
-    assert_ok(mqa_design_weight_bytes(&llama, MQA_GGUF_BF16, &bytes, err));
+    assert_ok(mqa_design_weight_bytes(&llama, MQA_GGUF_BF16, &bytes, why));
     assert_int_equal(bytes, 2 * (8030261248 - norms) + 4 * norms);
-    assert_ok(mqa_design_weight_bytes(&llama, MQA_GGUF_Q8_0, &bytes, err));
+    assert_ok(mqa_design_weight_bytes(&llama, MQA_GGUF_Q8_0, &bytes, why));
     assert_int_equal(bytes, (8030261248 - norms) / 32 * 34 + 4 * norms);
-    assert_ok(mqa_design_weight_bytes(&llama, MQA_GGUF_Q4_0, &bytes, err));
+    assert_ok(mqa_design_weight_bytes(&llama, MQA_GGUF_Q4_0, &bytes, why));
     assert_int_equal(bytes, (8030261248 - norms) / 32 * 18 + 4 * norms);
 }
 

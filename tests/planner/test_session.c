@@ -22,10 +22,10 @@ static loaded load(const char *path)
     loaded l;
     mqa_context_options options = mqa_context_options_default();
     options.n_threads = 2;
-    assert_ok(mqa_context_create(&options, &l.ctx, err));
-    assert_ok(mqa_model_load(l.ctx, path, NULL, &l.model, err));
+    assert_ok(mqa_context_create(&options, &l.ctx, why));
+    assert_ok(mqa_model_load(l.ctx, path, NULL, &l.model, why));
     mqa_model_get_info(l.model, &l.info);
-    assert_ok(mqa_design_from_file(path, &l.design, err));
+    assert_ok(mqa_design_from_file(path, &l.design, why));
     return l;
 }
 
@@ -42,7 +42,7 @@ static void eval(mqa_session *s, const loaded *l, int sequence, int64_t n)
     for (int64_t i = 0; i < n; i++) tokens[i] = (int32_t)(i * 7919 % l->info.n_vocab);
     const mqa_eval_item item = {
         .sequence = sequence, .tokens = tokens, .n_tokens = n, .want = MQA_LOGITS_NONE};
-    assert_ok(mqa_session_eval(s, &item, 1, NULL, err));
+    assert_ok(mqa_session_eval(s, &item, 1, NULL, why));
     free(tokens);
 }
 
@@ -57,7 +57,7 @@ static void compare_session(const loaded *l, mqa_kv_type type, int64_t context, 
     demand.chunk = chunk;
     demand.k_type = demand.v_type = type;
     mqa_figures f;
-    assert_ok(mqa_forecast(&l->design, &machine, &demand, context, &f, err));
+    assert_ok(mqa_forecast(&l->design, &machine, &demand, context, &f, why));
     assert_int_equal(f.weights_bytes, l->info.weight_bytes);
     assert_int_equal(f.parameters, l->info.n_params);
 
@@ -67,7 +67,7 @@ static void compare_session(const loaded *l, mqa_kv_type type, int64_t context, 
     options.chunk = chunk;
     options.k_type = options.v_type = type;
     mqa_session *s;
-    assert_ok(mqa_session_create(l->model, &options, &s, err));
+    assert_ok(mqa_session_create(l->model, &options, &s, why));
     for (int i = 0; i < REQUESTS; i++) eval(s, l, i, context - generate);
     for (int64_t t = 0; t < generate; t++)
         for (int i = 0; i < REQUESTS; i++) eval(s, l, i, 1);
