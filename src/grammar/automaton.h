@@ -51,8 +51,9 @@ typedef struct mqa_interned {
 } mqa_interned;
 
 typedef struct mqa_state_facts {
-    uint32_t mask;  /* slot, plus one */
-    uint32_t plain; /* the state behind any one plain character (token_index.h): DEAD if it isn't one state */
+    uint32_t mask; /* slot, plus one */
+    /* The state behind any one character of an alphabet (token_index.h): DEAD if it isn't one state. */
+    uint32_t next[MQA_ALPHABETS];
 } mqa_state_facts;
 
 typedef struct mqa_scratch mqa_scratch;
@@ -104,6 +105,9 @@ static inline bool mqa_automaton_accepts(const mqa_automaton *a, uint32_t state)
 
 /* Drops what no matcher needs. Every state's number changes, those in matchers with it. */
 mqa_status mqa_automaton_collect(mqa_automaton *a, mqa_error *err);
+
+/* What was found out about a state. */
+void mqa_automaton_forget(mqa_automaton *a, uint32_t state);
 
 /* The number of the set of these pairs (sorted, each once), which is added if it is new. */
 mqa_status mqa_automaton_intern(mqa_automaton *a, mqa_interned *sets, const mqa_pair *pairs, size_t n,

@@ -8,16 +8,17 @@
 #include "grammar/automaton.h"
 #include "tokenizer/array.h"
 
-/* The one state that the plain ones of the bytes lo .. hi lead to; DEAD if they lead to several. */
-static mqa_status common_next(mqa_automaton *a, uint32_t state, unsigned lo, unsigned hi, uint32_t *out,
-                              mqa_error *err)
+/* The one state that those of the bytes lo .. hi lead to which an alphabet has; DEAD if they lead to several.
+ */
+static mqa_status common_next(mqa_automaton *a, uint32_t state, mqa_alphabet alphabet, unsigned lo,
+                              unsigned hi, uint32_t *out, mqa_error *err)
 {
     const mqa_grammar *g = a->grammar;
     int last_class = -1;
     *out = MQA_STATE_DEAD;
     for (unsigned byte = lo; byte <= hi; byte++) {
         uint32_t next;
-        if (!mqa_is_plain_byte((uint8_t)byte) || g->class_of[byte] == last_class) continue;
+        if (!mqa_alphabet_has(alphabet, (uint8_t)byte) || g->class_of[byte] == last_class) continue;
         MQA_TRY(mqa_automaton_next(a, state, (uint8_t)byte, &next, err));
         if (last_class >= 0 && *out != next) next = MQA_STATE_DEAD;
         *out = next;
@@ -27,51 +28,55 @@ static mqa_status common_next(mqa_automaton *a, uint32_t state, unsigned lo, uns
     return MQA_OK;
 }
 
-/* Where all well-formed characters of more than one byte lead that begin with lo .. hi, if to one state. */
-static mqa_status common_tail(mqa_automaton *a, uint32_t state, unsigned lo, unsigned hi, unsigned second_lo,
-                              unsigned second_hi, unsigned n_more, uint32_t *out, mqa_error *err)
+/* Well-formed characters of several bytes. */
+static const struct longer {
+    uint8_t lo, hi, second_lo, second_hi, n_more;
+} longer[] = {{0xC2, 0xDF, 0x80, 0xBF, 0}, {0xE0, 0xE0, 0xA0, 0xBF, 1}, {0xE1, 0xEC, 0x80, 0xBF, 1},
+              {0xED, 0xED, 0x80, 0x9F, 1}, {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2},
+              {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2}};
+
+static mqa_status common_longer(mqa_automaton *a, uint32_t state, const struct longer *l, uint32_t *out,
+                                mqa_error *err)
 {
-    MQA_TRY(common_next(a, state, lo, hi, out, err));
-    if (*out != MQA_STATE_DEAD) MQA_TRY(common_next(a, *out, second_lo, second_hi, out, err));
-    for (unsigned i = 0; i < n_more && *out != MQA_STATE_DEAD; i++)
-        MQA_TRY(common_next(a, *out, 0x80, 0xBF, out, err));
+    const mqa_alphabet any = MQA_ALPHABET_FOREIGN;
+    MQA_TRY(common_next(a, state, any, l->lo, l->hi, out, err));
+    if (*out != MQA_STATE_DEAD) MQA_TRY(common_next(a, *out, any, l->second_lo, l->second_hi, out, err));
+    for (unsigned i = 0; i < l->n_more && *out != MQA_STATE_DEAD; i++)
+        MQA_TRY(common_next(a, *out, any, 0x80, 0xBF, out, err));
     return MQA_OK;
 }
 
-/* The one state behind each plain character; DEAD if there is none such. */
-static mqa_status plain_next(mqa_automaton *a, uint32_t state, uint32_t *out, mqa_error *err)
+/* The one state behind each character of an alphabet; DEAD if there is none such. */
+static mqa_status next_by(mqa_automaton *a, uint32_t state, mqa_alphabet alphabet, uint32_t *out,
+                          mqa_error *err)
 {
-    static const struct {
-        uint8_t lo, hi, second_lo, second_hi, n_more;
-    } longer[] = {{0xC2, 0xDF, 0x80, 0xBF, 0}, {0xE0, 0xE0, 0xA0, 0xBF, 1}, {0xE1, 0xEC, 0x80, 0xBF, 1},
-                  {0xED, 0xED, 0x80, 0x9F, 1}, {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2},
-                  {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2}};
-    if (a->facts[state].plain != MQA_STATE_UNKNOWN) {
-        *out = a->facts[state].plain;
-        return MQA_OK;
-    }
-    MQA_TRY(common_next(a, state, 0, 0x7F, out, err));
-    for (size_t i = 0; i < sizeof longer / sizeof *longer && *out != MQA_STATE_DEAD; i++) {
+    *out = a->facts[state].next[alphabet];
+    if (*out != MQA_STATE_UNKNOWN) return MQA_OK;
+    bool first = alphabet == MQA_ALPHABET_FOREIGN;
+    if (!first) MQA_TRY(common_next(a, state, alphabet, 0, 0x7F, out, err));
+    const size_t n = mqa_alphabet_has(alphabet, 0xC2) ? sizeof longer / sizeof *longer : 0;
+    for (size_t i = 0; i < n && (first || *out != MQA_STATE_DEAD); i++, first = false) {
         uint32_t next;
-        MQA_TRY(common_tail(a, state, longer[i].lo, longer[i].hi, longer[i].second_lo, longer[i].second_hi,
-                            longer[i].n_more, &next, err));
-        if (next != *out) *out = MQA_STATE_DEAD;
+        MQA_TRY(common_longer(a, state, &longer[i], &next, err));
+        *out = first || next == *out ? next : MQA_STATE_DEAD;
     }
-    a->facts[state].plain = *out;
+    a->facts[state].next[alphabet] = *out;
     return MQA_OK;
 }
 
-/* So many plain characters, whichever, may follow for sure; no more than limit are looked at. */
-static mqa_status plain_reach(mqa_automaton *a, uint32_t state, uint32_t limit, uint32_t *out, mqa_error *err)
+/* So many characters of an alphabet, whichever, may follow for sure; UINT32_MAX where it is as many as any
+ * token has. */
+static mqa_status reach_by(mqa_automaton *a, uint32_t state, mqa_alphabet alphabet, uint32_t *out,
+                           mqa_error *err)
 {
-    for (*out = 0; *out < limit; ++*out) {
+    for (*out = 0; *out < a->index->longest; ++*out) {
         uint32_t next;
-        MQA_TRY(plain_next(a, state, &next, err));
+        MQA_TRY(next_by(a, state, alphabet, &next, err));
         if (next == MQA_STATE_DEAD) return MQA_OK;
         if (next == state) break;
         state = next;
     }
-    *out = limit;
+    *out = UINT32_MAX;
     return MQA_OK;
 }
 
@@ -101,20 +106,34 @@ static mqa_status walk(mqa_automaton *a, uint32_t start, const mqa_trie *trie, u
     return MQA_OK;
 }
 
+/* How many of an alphabet's parts, the shortest first, have only tokens that are allowed. */
+static mqa_status known_parts(mqa_automaton *a, uint32_t state, uint8_t known[MQA_ALPHABETS], mqa_error *err)
+{
+    uint32_t all;
+    MQA_TRY(reach_by(a, state, MQA_ALPHABET_PLAIN, &all, err));
+    for (int x = 0; x < MQA_ALPHABETS; x++) {
+        uint32_t reach = all;
+        if (all < UINT32_MAX) /* a part of it may reach further */
+            MQA_TRY(reach_by(a, state, (mqa_alphabet)x, &reach, err));
+        for (known[x] = 0; known[x] < MQA_LENGTHS && mqa_lengths[known[x]] <= reach;) known[x]++;
+    }
+    return MQA_OK;
+}
+
 static mqa_status fill(mqa_automaton *a, uint32_t state, uint64_t *mask, mqa_error *err)
 {
     const mqa_token_index *index = a->index;
-    uint32_t reach, known = 0; /* parts of plain tokens that are short enough */
-    MQA_TRY(plain_reach(a, state, MQA_TOKEN_BYTES_MAX, &reach, err));
-    while (known < MQA_PLAIN_PARTS && mqa_plain_bounds[known] <= reach) known++;
-    if (known == 0) {
-        memset(mask, 0, index->n_words * sizeof *mask);
-        MQA_TRY(walk(a, state, &index->all, mask, err));
-    } else {
-        memcpy(mask, index->plain_masks[known - 1], index->n_words * sizeof *mask);
-        MQA_TRY(walk(a, state, &index->not_plain, mask, err));
-        for (; known < MQA_PLAIN_PARTS; known++) MQA_TRY(walk(a, state, &index->plain[known], mask, err));
+    uint8_t known[MQA_ALPHABETS];
+    bool any = false;
+    MQA_TRY(known_parts(a, state, known, err));
+    memset(mask, 0, index->n_words * sizeof *mask);
+    for (int x = 0; x < MQA_ALPHABETS; x++) {
+        any |= known[x] > 0;
+        for (size_t i = 0; known[x] && i < index->n_words; i++) mask[i] |= index->masks[x][known[x] - 1][i];
     }
+    MQA_TRY(walk(a, state, any ? &index->rest : &index->all, mask, err));
+    for (int x = 0; any && x < MQA_ALPHABETS; x++)
+        for (int i = known[x]; i < MQA_LENGTHS; i++) MQA_TRY(walk(a, state, &index->parts[x][i], mask, err));
     for (size_t i = 0; mqa_automaton_accepts(a, state) && i < index->n_words; i++) mask[i] |= index->ends[i];
     return MQA_OK;
 }

@@ -10,13 +10,15 @@
 #include "base/utf8.h"
 #include "tokenizer/array.h"
 
-const uint32_t mqa_plain_bounds[MQA_PLAIN_PARTS] = {4, 8, 16, 32, MQA_TOKEN_BYTES_MAX};
+const uint32_t mqa_lengths[MQA_LENGTHS] = {4, 8, 16, MQA_TOKEN_BYTES_MAX};
+
+#define PART_OF(alphabet, length) ((alphabet)*MQA_LENGTHS + (length))
 
 typedef struct building {
     mqa_token_index *index;
     uint32_t *ids; /* the tokens that can be allowed, sorted by their bytes */
     size_t n;
-    uint8_t *part; /* [n_tokens] of plain tokens, plus one */
+    uint8_t *part; /* [n_tokens] PART_OF, plus one; 0: of no alphabet */
     mqa_error *err;
 } building;
 
@@ -36,17 +38,22 @@ static int by_bytes(const void *x, const void *y, void *arg)
     return n != m ? (n > m) - (n < m) : (a > b) - (a < b);
 }
 
-/* The part of a token, plus one; 0 where it isn't of plain characters. */
-static uint8_t plain_part(const uint8_t *bytes, uint32_t n)
+/* The part of a token, plus one; 0 where it is of no alphabet. */
+static uint8_t find_part(mqa_token_index *index, const uint8_t *bytes, uint32_t n)
 {
+    unsigned alphabets = (1u << MQA_ALPHABETS) - 1; /* that have all its characters */
     uint32_t n_characters = 0;
     for (uint32_t i = 0, length; i < n; i += length, n_characters++) {
         length = (uint32_t)mqa_utf8_length(bytes + i, n - i);
-        if (length == 0 || !mqa_is_plain_byte(bytes[i])) return 0;
+        if (length == 0) return 0;
+        for (unsigned x = 0; x < MQA_ALPHABETS; x++)
+            if (!mqa_alphabet_has((mqa_alphabet)x, bytes[i])) alphabets &= ~(1u << x);
     }
-    uint8_t part = 0;
-    while (n_characters > mqa_plain_bounds[part]) part++;
-    return part + 1;
+    if (alphabets == 0) return 0;
+    if (n_characters > index->longest) index->longest = n_characters;
+    unsigned length = 0;
+    while (n_characters > mqa_lengths[length]) length++;
+    return (uint8_t)(PART_OF((unsigned)__builtin_ctz(alphabets), length) + 1);
 }
 
 static mqa_status copy_tokens(building *b, const mqa_tokenizer *tokenizer)
@@ -77,7 +84,7 @@ static mqa_status copy_tokens(building *b, const mqa_tokenizer *tokenizer)
             index->ends[id / 64] |= (uint64_t)1 << id % 64;
         } else if (!mqa_tokenizer_is_control(tokenizer, id) && length > 0 && length <= MQA_TOKEN_BYTES_MAX) {
             memcpy(index->bytes + at, bytes, length);
-            b->part[id] = plain_part((const uint8_t *)bytes, (uint32_t)length);
+            b->part[id] = find_part(index, (const uint8_t *)bytes, (uint32_t)length);
             b->ids[b->n++] = (uint32_t)id;
             at += (uint32_t)length;
         }
@@ -102,7 +109,7 @@ static void close_nodes(mqa_trie *trie, const size_t *open, uint32_t from, uint3
         trie->nodes[open[depth]].skip = (trie->n - open[depth]) & 0xFFFFFF;
 }
 
-/* Of the sorted tokens those of a part (plus one), or all. */
+/* Of the sorted tokens those of a part (plus one; 0: of none), or (-1) all. */
 static mqa_status build_trie(const building *b, int part, mqa_trie *trie)
 {
     const mqa_token_index *index = b->index;
@@ -128,20 +135,23 @@ static mqa_status build_trie(const building *b, int part, mqa_trie *trie)
     return MQA_OK;
 }
 
-static mqa_status build(building *b)
+static mqa_status build_part(building *b, int alphabet, int length)
 {
     mqa_token_index *index = b->index;
-    MQA_TRY(build_trie(b, -1, &index->all));
-    MQA_TRY(build_trie(b, 0, &index->not_plain));
-    for (int i = 0; i < MQA_PLAIN_PARTS; i++) {
-        MQA_TRY(build_trie(b, i + 1, &index->plain[i]));
-        index->plain_masks[i] = calloc(index->n_words, sizeof **index->plain_masks);
-        if (!index->plain_masks[i])
-            return mqa_fail(b->err, MQA_ERR_OUT_OF_MEMORY, "token index: no memory for a mask");
-        for (int32_t id = 0; id < index->n_tokens; id++)
-            if (b->part[id] != 0 && b->part[id] <= i + 1)
-                index->plain_masks[i][id / 64] |= (uint64_t)1 << id % 64;
-    }
+    uint64_t *mask = index->masks[alphabet][length] = calloc(index->n_words, sizeof *mask);
+    if (!mask) return mqa_fail(b->err, MQA_ERR_OUT_OF_MEMORY, "token index: no memory for a mask");
+    const int first = PART_OF(alphabet, 0) + 1, last = PART_OF(alphabet, length) + 1;
+    for (int32_t id = 0; id < index->n_tokens; id++)
+        if (b->part[id] >= first && b->part[id] <= last) mask[id / 64] |= (uint64_t)1 << id % 64;
+    return build_trie(b, last, &index->parts[alphabet][length]);
+}
+
+static mqa_status build(building *b)
+{
+    MQA_TRY(build_trie(b, -1, &b->index->all));
+    MQA_TRY(build_trie(b, 0, &b->index->rest));
+    for (int alphabet = 0; alphabet < MQA_ALPHABETS; alphabet++)
+        for (int length = 0; length < MQA_LENGTHS; length++) MQA_TRY(build_part(b, alphabet, length));
     return MQA_OK;
 }
 
@@ -181,11 +191,12 @@ void mqa_token_index_destroy(mqa_token_index **index)
     free(x->bytes);
     free(x->ends);
     free(x->all.nodes);
-    free(x->not_plain.nodes);
-    for (int i = 0; i < MQA_PLAIN_PARTS; i++) {
-        free(x->plain[i].nodes);
-        free(x->plain_masks[i]);
-    }
+    free(x->rest.nodes);
+    for (int alphabet = 0; alphabet < MQA_ALPHABETS; alphabet++)
+        for (int length = 0; length < MQA_LENGTHS; length++) {
+            free(x->parts[alphabet][length].nodes);
+            free(x->masks[alphabet][length]);
+        }
     free(x);
 }
 
