@@ -31,6 +31,7 @@ enum {
     MQA_FRAME_ROOT = 0 /* of the root rule: when it ends, all ends */
 };
 #define MQA_STATE_UNKNOWN UINT32_MAX
+#define MQA_STATE_SEVERAL (UINT32_MAX - 1)
 #define MQA_NFA_DONE      UINT32_MAX /* in place of a state of the nfa: behind the root rule's end */
 
 typedef struct mqa_pair {
@@ -52,7 +53,8 @@ typedef struct mqa_interned {
 
 typedef struct mqa_state_facts {
     uint32_t mask; /* slot, plus one */
-    /* The state behind any one character of an alphabet (token_index.h): DEAD if it isn't one state. */
+    /* The state behind any one character of an alphabet (token_index.h), or SEVERAL; DEAD: not behind each.
+     */
     uint32_t next[MQA_ALPHABETS];
 } mqa_state_facts;
 

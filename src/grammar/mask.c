@@ -8,23 +8,44 @@
 #include "grammar/automaton.h"
 #include "tokenizer/array.h"
 
-/* The one state that those of the bytes lo .. hi lead to which an alphabet has; DEAD if they lead to several.
- */
-static mqa_status common_next(mqa_automaton *a, uint32_t state, mqa_alphabet alphabet, unsigned lo,
-                              unsigned hi, uint32_t *out, mqa_error *err)
+/* A few states that one may be in; none: it can't be said, or one of them is dead. */
+enum { SET_MAX = 8 };
+typedef struct state_set {
+    uint32_t at[SET_MAX], n; /* ascending */
+} state_set;
+
+static void add(state_set *set, uint32_t state, bool *fits)
 {
-    const mqa_grammar *g = a->grammar;
-    int last_class = -1;
-    *out = MQA_STATE_DEAD;
-    for (unsigned byte = lo; byte <= hi; byte++) {
-        uint32_t next;
-        if (!mqa_alphabet_has(alphabet, (uint8_t)byte) || g->class_of[byte] == last_class) continue;
-        MQA_TRY(mqa_automaton_next(a, state, (uint8_t)byte, &next, err));
-        if (last_class >= 0 && *out != next) next = MQA_STATE_DEAD;
-        *out = next;
-        last_class = g->class_of[byte];
-        if (next == MQA_STATE_DEAD) return MQA_OK;
+    uint32_t i = 0;
+    while (i < set->n && set->at[i] < state) i++;
+    if (i < set->n && set->at[i] == state) return;
+    *fits = set->n < SET_MAX;
+    if (!*fits) return;
+    memmove(set->at + i + 1, set->at + i, (set->n - i) * sizeof *set->at);
+    set->at[i] = state;
+    set->n++;
+}
+
+/* The states behind those of the bytes lo .. hi that an alphabet has. out may be from. */
+static mqa_status step_bytes(mqa_automaton *a, const state_set *from, mqa_alphabet alphabet, unsigned lo,
+                             unsigned hi, state_set *out, mqa_error *err)
+{
+    state_set to = {.n = 0};
+    bool fits = true;
+    for (uint32_t i = 0; i < from->n; i++) {
+        int last_class = -1;
+        for (unsigned byte = lo; byte <= hi && fits; byte++) {
+            uint32_t next;
+            if (!mqa_alphabet_has(alphabet, (uint8_t)byte) || a->grammar->class_of[byte] == last_class)
+                continue;
+            MQA_TRY(mqa_automaton_next(a, from->at[i], (uint8_t)byte, &next, err));
+            last_class = a->grammar->class_of[byte];
+            if (next == MQA_STATE_DEAD) fits = false;
+            if (fits) add(&to, next, &fits);
+        }
     }
+    if (!fits) to.n = 0;
+    *out = to;
     return MQA_OK;
 }
 
@@ -35,32 +56,50 @@ static const struct longer {
               {0xED, 0xED, 0x80, 0x9F, 1}, {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2},
               {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2}};
 
-static mqa_status common_longer(mqa_automaton *a, uint32_t state, const struct longer *l, uint32_t *out,
-                                mqa_error *err)
+static mqa_status step_longer(mqa_automaton *a, const state_set *from, const struct longer *l, state_set *out,
+                              mqa_error *err)
 {
     const mqa_alphabet any = MQA_ALPHABET_FOREIGN;
-    MQA_TRY(common_next(a, state, any, l->lo, l->hi, out, err));
-    if (*out != MQA_STATE_DEAD) MQA_TRY(common_next(a, *out, any, l->second_lo, l->second_hi, out, err));
-    for (unsigned i = 0; i < l->n_more && *out != MQA_STATE_DEAD; i++)
-        MQA_TRY(common_next(a, *out, any, 0x80, 0xBF, out, err));
+    MQA_TRY(step_bytes(a, from, any, l->lo, l->hi, out, err));
+    MQA_TRY(step_bytes(a, out, any, l->second_lo, l->second_hi, out, err));
+    for (unsigned i = 0; i < l->n_more; i++) MQA_TRY(step_bytes(a, out, any, 0x80, 0xBF, out, err));
     return MQA_OK;
 }
 
-/* The one state behind each character of an alphabet; DEAD if there is none such. */
-static mqa_status next_by(mqa_automaton *a, uint32_t state, mqa_alphabet alphabet, uint32_t *out,
+static mqa_status find_next(mqa_automaton *a, const state_set *from, mqa_alphabet alphabet, state_set *out,
+                            mqa_error *err)
+{
+    bool fits = true;
+    out->n = 0;
+    if (alphabet != MQA_ALPHABET_FOREIGN) {
+        MQA_TRY(step_bytes(a, from, alphabet, 0, 0x7F, out, err));
+        fits = out->n > 0;
+    }
+    const size_t n = mqa_alphabet_has(alphabet, 0xC2) ? sizeof longer / sizeof *longer : 0;
+    for (size_t i = 0; i < n && fits; i++) {
+        state_set more;
+        MQA_TRY(step_longer(a, from, &longer[i], &more, err));
+        fits = more.n > 0;
+        for (uint32_t k = 0; k < more.n && fits; k++) add(out, more.at[k], &fits);
+    }
+    if (!fits) out->n = 0;
+    return MQA_OK;
+}
+
+/* The states behind any one character of an alphabet. What follows a single state is remembered. */
+static mqa_status next_by(mqa_automaton *a, const state_set *from, mqa_alphabet alphabet, state_set *out,
                           mqa_error *err)
 {
-    *out = a->facts[state].next[alphabet];
-    if (*out != MQA_STATE_UNKNOWN) return MQA_OK;
-    bool first = alphabet == MQA_ALPHABET_FOREIGN;
-    if (!first) MQA_TRY(common_next(a, state, alphabet, 0, 0x7F, out, err));
-    const size_t n = mqa_alphabet_has(alphabet, 0xC2) ? sizeof longer / sizeof *longer : 0;
-    for (size_t i = 0; i < n && (first || *out != MQA_STATE_DEAD); i++, first = false) {
-        uint32_t next;
-        MQA_TRY(common_longer(a, state, &longer[i], &next, err));
-        *out = first || next == *out ? next : MQA_STATE_DEAD;
+    const uint32_t known = from->n == 1 ? a->facts[from->at[0]].next[alphabet] : MQA_STATE_SEVERAL;
+    if (known != MQA_STATE_UNKNOWN && known != MQA_STATE_SEVERAL) {
+        *out = (state_set){.at = {known}, .n = known != MQA_STATE_DEAD};
+        return MQA_OK;
     }
-    a->facts[state].next[alphabet] = *out;
+    MQA_TRY(find_next(a, from, alphabet, out, err));
+    if (from->n == 1)
+        a->facts[from->at[0]].next[alphabet] = out->n == 0   ? MQA_STATE_DEAD
+                                               : out->n == 1 ? out->at[0]
+                                                             : MQA_STATE_SEVERAL;
     return MQA_OK;
 }
 
@@ -69,12 +108,13 @@ static mqa_status next_by(mqa_automaton *a, uint32_t state, mqa_alphabet alphabe
 static mqa_status reach_by(mqa_automaton *a, uint32_t state, mqa_alphabet alphabet, uint32_t *out,
                            mqa_error *err)
 {
+    state_set set = {.at = {state}, .n = 1};
     for (*out = 0; *out < a->index->longest; ++*out) {
-        uint32_t next;
-        MQA_TRY(next_by(a, state, alphabet, &next, err));
-        if (next == MQA_STATE_DEAD) return MQA_OK;
-        if (next == state) break;
-        state = next;
+        state_set next;
+        MQA_TRY(next_by(a, &set, alphabet, &next, err));
+        if (next.n == 0) return MQA_OK;
+        if (next.n == set.n && memcmp(next.at, set.at, set.n * sizeof *set.at) == 0) break;
+        set = next;
     }
     *out = UINT32_MAX;
     return MQA_OK;
