@@ -103,20 +103,43 @@ static mqa_status next_by(mqa_automaton *a, const state_set *from, mqa_alphabet 
     return MQA_OK;
 }
 
-/* So many characters of an alphabet, whichever, may follow for sure; UINT32_MAX where it is as many as any
- * token has. */
-static mqa_status reach_by(mqa_automaton *a, uint32_t state, mqa_alphabet alphabet, uint32_t *out,
+/* What is known of the tokens of an alphabet without looking at them. */
+typedef struct reach {
+    uint32_t n; /* all of up to so many characters are allowed; UINT32_MAX: all */
+    bool ends;  /* and no longer ones */
+} reach;
+
+/* No character of the alphabet leads on from any of the states. */
+static mqa_status all_dead(mqa_automaton *a, const state_set *set, mqa_alphabet alphabet, bool *out,
                            mqa_error *err)
 {
+    *out = true;
+    for (uint32_t i = 0; i < set->n; i++)
+        for (unsigned byte = 0x20; byte <= 0xF4 && *out; byte++) {
+            uint32_t next;
+            if (!mqa_alphabet_has(alphabet, (uint8_t)byte)) continue;
+            MQA_TRY(mqa_automaton_next(a, set->at[i], (uint8_t)byte, &next, err));
+            *out = next == MQA_STATE_DEAD;
+        }
+    return MQA_OK;
+}
+
+static mqa_status find_reach(mqa_automaton *a, uint32_t state, mqa_alphabet alphabet, reach *out,
+                             mqa_error *err)
+{
     state_set set = {.at = {state}, .n = 1};
-    for (*out = 0; *out < a->index->longest; ++*out) {
+    for (out->n = 0; out->n < a->index->longest; out->n++) {
         state_set next;
         MQA_TRY(next_by(a, &set, alphabet, &next, err));
-        if (next.n == 0) return MQA_OK;
+        if (next.n == 0) {
+            if (out->n < MQA_COUNTS) return all_dead(a, &set, alphabet, &out->ends, err);
+            out->ends = false; /* there is no mask of just these */
+            return MQA_OK;
+        }
         if (next.n == set.n && memcmp(next.at, set.at, set.n * sizeof *set.at) == 0) break;
         set = next;
     }
-    *out = UINT32_MAX;
+    *out = (reach){.n = UINT32_MAX, .ends = true};
     return MQA_OK;
 }
 
@@ -146,16 +169,14 @@ static mqa_status walk(mqa_automaton *a, uint32_t start, const mqa_trie *trie, u
     return MQA_OK;
 }
 
-/* How many of an alphabet's parts, the shortest first, have only tokens that are allowed. */
-static mqa_status known_parts(mqa_automaton *a, uint32_t state, uint8_t known[MQA_ALPHABETS], mqa_error *err)
+static mqa_status find_all_reach(mqa_automaton *a, uint32_t state, reach out[MQA_ALPHABETS], mqa_error *err)
 {
-    uint32_t all;
-    MQA_TRY(reach_by(a, state, MQA_ALPHABET_PLAIN, &all, err));
+    reach plain;
+    MQA_TRY(find_reach(a, state, MQA_ALPHABET_PLAIN, &plain, err));
     for (int x = 0; x < MQA_ALPHABETS; x++) {
-        uint32_t reach = all;
-        if (all < UINT32_MAX) /* a part of it may reach further */
-            MQA_TRY(reach_by(a, state, (mqa_alphabet)x, &reach, err));
-        for (known[x] = 0; known[x] < MQA_LENGTHS && mqa_lengths[known[x]] <= reach;) known[x]++;
+        out[x] = plain;
+        if (!plain.ends) /* a part of it may reach further */
+            MQA_TRY(find_reach(a, state, (mqa_alphabet)x, &out[x], err));
     }
     return MQA_OK;
 }
@@ -163,17 +184,21 @@ static mqa_status known_parts(mqa_automaton *a, uint32_t state, uint8_t known[MQ
 static mqa_status fill(mqa_automaton *a, uint32_t state, uint64_t *mask, mqa_error *err)
 {
     const mqa_token_index *index = a->index;
-    uint8_t known[MQA_ALPHABETS];
+    reach known[MQA_ALPHABETS];
     bool any = false;
-    MQA_TRY(known_parts(a, state, known, err));
+    MQA_TRY(find_all_reach(a, state, known, err));
     memset(mask, 0, index->n_words * sizeof *mask);
     for (int x = 0; x < MQA_ALPHABETS; x++) {
-        any |= known[x] > 0;
-        for (size_t i = 0; known[x] && i < index->n_words; i++) mask[i] |= index->masks[x][known[x] - 1][i];
+        const uint32_t n = known[x].n < MQA_COUNTS || known[x].n == UINT32_MAX ? known[x].n : MQA_COUNTS - 1;
+        const uint64_t *of = n ? index->masks[x][n < MQA_COUNTS ? n - 1 : MQA_COUNTS - 1] : NULL;
+        for (size_t i = 0; of && i < index->n_words; i++) mask[i] |= of[i];
+        any |= n || known[x].ends;
     }
     MQA_TRY(walk(a, state, any ? &index->rest : &index->all, mask, err));
     for (int x = 0; any && x < MQA_ALPHABETS; x++)
-        for (int i = known[x]; i < MQA_LENGTHS; i++) MQA_TRY(walk(a, state, &index->parts[x][i], mask, err));
+        for (int i = 0; i < MQA_LENGTHS; i++)
+            if (!known[x].ends && mqa_lengths[i] > known[x].n)
+                MQA_TRY(walk(a, state, &index->parts[x][i], mask, err));
     for (size_t i = 0; mqa_automaton_accepts(a, state) && i < index->n_words; i++) mask[i] |= index->ends[i];
     return MQA_OK;
 }

@@ -44,8 +44,9 @@ typedef enum mqa_alphabet {
     MQA_ALPHABETS
 } mqa_alphabet;
 
-/* Characters in a part's tokens: at most so many. */
-enum { MQA_LENGTHS = 4 };
+/* Tries are by alphabet and length: those of the tokens with at most so many characters, and more than the
+ * length before. Masks are by alphabet and number of characters: 1, 2, … 16, and any. */
+enum { MQA_LENGTHS = 4, MQA_COUNTS = 17 };
 extern const uint32_t mqa_lengths[MQA_LENGTHS]; /* the last is no limit */
 
 struct mqa_token_index {
@@ -58,7 +59,7 @@ struct mqa_token_index {
     uint32_t longest;   /* characters in any token of a part */
     mqa_trie all, rest; /* rest: of no alphabet */
     mqa_trie parts[MQA_ALPHABETS][MQA_LENGTHS];
-    uint64_t *masks[MQA_ALPHABETS][MQA_LENGTHS]; /* of a part and the shorter ones of its alphabet */
+    uint64_t *masks[MQA_ALPHABETS][MQA_COUNTS]; /* of tokens of at most 1 + i characters; of all */
 };
 
 mqa_token_index *mqa_token_index_keep(mqa_token_index *index); /* one more to destroy it */
