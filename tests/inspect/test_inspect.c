@@ -325,6 +325,28 @@ static void logarithms(void **state)
     assert_true(mqa_scale_sum_plogp(none, 16, 1) == 0);
 }
 
+/* A text of twice as many tokens, four times as many probabilities, takes no more memory but for the
+ * cache. */
+static void memory_stays(void **state)
+{
+    (void)state;
+    const synthetic m = small_llama;
+    scene s = scene_make(&m, 4096, 1);
+    mqa_inspect_options o = mqa_inspect_options_default();
+    o.max_bins = 64;
+    size_t bytes[2], kv[2];
+    for (int i = 0; i < 2; i++) {
+        mqa_inspection *in;
+        OK(mqa_inspect(s.r.model, &o, s.tokens, i == 0 ? 2048 : 4096, NULL, &in, &err));
+        bytes[i] = in->work_bytes;
+        kv[i] = in->kv_bytes;
+        mqa_inspection_destroy(&in);
+    }
+    assert_int_equal(kv[1], 2 * kv[0]);
+    assert_true(bytes[1] < bytes[0] + bytes[0] / 10); /* some more buckets of distances */
+    scene_end(&s);
+}
+
 /* Bits: whatever the number of threads. */
 static void threads_change_nothing(void **state)
 {
@@ -410,6 +432,7 @@ int main(void)
                                        cmocka_unit_test(one_bin_a_token),
                                        cmocka_unit_test(few_tokens),
                                        cmocka_unit_test(logarithms),
+                                       cmocka_unit_test(memory_stays),
                                        cmocka_unit_test(threads_change_nothing),
                                        cmocka_unit_test(refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
