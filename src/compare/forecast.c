@@ -12,11 +12,9 @@ static mqa_machine ideal(const mqa_machine *machine)
 {
     mqa_machine m = *machine;
     for (int p = 0; p < MQA_CURVE_POINTS; p++) {
-        for (int i = 0; i < MQA_WEIGHT_CLASSES; i++) m.linear[i].share[p] = 1;
-        for (int i = 0; i < MQA_KV_TYPES; i++) m.attention[i].share[p] = 1;
+        for (int i = 0; i < MQA_WEIGHT_CLASSES; i++) m.linear[i].share[p] = m.linear[i].memory[p] = 1;
+        for (int i = 0; i < MQA_KV_TYPES; i++) m.attention[i].share[p] = m.attention[i].memory[p] = 1;
     }
-    for (int i = 0; i < MQA_WEIGHT_CLASSES; i++) m.linear[i].memory = 1;
-    for (int i = 0; i < MQA_KV_TYPES; i++) m.attention[i].memory = 1;
     m.curve_bytes = m.seconds_per_granule = m.seconds_per_small_page = 0;
     m.seconds_per_step = m.seconds_per_layer = m.seconds_per_value = m.seconds_per_kv_value = 0;
     return m;

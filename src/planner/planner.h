@@ -21,15 +21,14 @@
  * memory and arithmetic take alone, each divided by the share of it that our kernels reach, which is
  * measured:
  *
- *     matrices of a format   max(bytes / bandwidth(W) / linear[format].memory,
+ *     matrices of a format   max(bytes / bandwidth(W) / linear[format].memory(R),
  *                                2 * values * R / peak / linear[format](R))
  *                            + outputs / 64 * seconds_per_granule + small_bytes / 4096 *
- * seconds_per_small_page attention of a group   max(bytes / bandwidth(W) / attention[format].memory, max(2 *
- * (d_qk + d_vo) * heads * keys / peak, heads * keys / exp_rate) / attention[format](rows on one KV head))
- *     each layer             seconds_per_layer                                   (threads' meetings)
- *     each step              seconds_per_step
- *     each row               seconds_per_value * values that go in and out of the matrices it goes through
- *                            (norms, RoPE, activations, rounding to what products take)
+ * seconds_per_small_page attention of a group   max(bytes / bandwidth(W) / attention[format].memory(rows),
+ * max(2 * (d_qk + d_vo) * heads * keys / peak, heads * keys / exp_rate) / attention[format](rows on one KV
+ * head)) each layer             seconds_per_layer                                   (threads' meetings) each
+ * step              seconds_per_step each row               seconds_per_value * values that go in and out of
+ * the matrices it goes through (norms, RoPE, activations, rounding to what products take)
  *                            + seconds_per_kv_value * values of K and V that it leaves in the caches
  *
  * The two overlap as far as reading from a CPU's cache goes, where shares of arithmetic are measured: a part
@@ -202,9 +201,9 @@ const char *mqa_weight_class_name(mqa_weight_class c); /* "f32", "bf16", "8-bit"
 extern const int mqa_curve_rows[MQA_CURVE_POINTS];
 typedef struct mqa_curve {
     double share[MQA_CURVE_POINTS];
-    double memory; /* the share of bandwidth that is reached where memory holds */
+    double memory[MQA_CURVE_POINTS]; /* the share of bandwidth that is reached by what memory takes */
 } mqa_curve;
-double mqa_curve_at(const mqa_curve *curve, double rows);
+double mqa_curve_at(const double shares[MQA_CURVE_POINTS], double rows);
 
 typedef enum mqa_rate { MQA_RATE_F32 = 0, MQA_RATE_BF16 = 1, MQA_RATE_INT8 = 2 } mqa_rate;
 #define MQA_RATES 3
