@@ -24,8 +24,9 @@
  *               for each choice; less what of it is in use by others already) is to be had. Until then it
  *               waits. What was started always finishes.
  *   OVERCOMMIT  a request starts when there is room for its prompt. When a step would pass a budget, choices
- *               are preempted, the latest submitted first: their pages are given back, and computed again
- *               later from prompt and tokens so far. The earliest request is never preempted, so all finish.
+ *               are preempted, of a lower priority and then the latest submitted first, of the tenant that is
+ *               most over its share: their pages are given back, and computed again later from prompt and
+ *               tokens so far. The earliest choice is never preempted, so all finish.
  *
  * Either refuses at once what could never fit.
  *
@@ -116,7 +117,8 @@ typedef struct mqa_tenant_options {
 } mqa_tenant_options;
 
 /* Makes a tenant or changes it, from the next step on. Less budget than is in use: nothing is taken away but
- * cached beginnings, and nothing new starts until it fits. The name is any non-empty string of less than
+ * cached beginnings, and nothing new starts until it fits; what then could never fit ends with
+ * MQA_ERR_BUDGET. The name is any non-empty string of less than
  * MQA_TENANT_NAME bytes. A tenant "" is always there, for callers that need none. */
 MQA_API mqa_status mqa_engine_tenant_set(mqa_engine *engine, const char *name,
                                          const mqa_tenant_options *options, mqa_error *err);
@@ -136,7 +138,7 @@ typedef struct mqa_logit_bias {
 } mqa_logit_bias;
 
 /* Which tokens may come next, as a grammar has it. Called during steps, on any thread, one call at a time for
- * each request; a failure ends the request with that error. Must not call the engine. */
+ * each request; a failure ends the choice with that error. Must not call the engine. */
 typedef struct mqa_token_mask {
     /* Sets the bits of tokens that may follow in a choice: bit t % 64 of allowed[t / 64], which comes all
      * zeroes, (n_vocab + 63) / 64 words. End and stop tokens are tokens like others here. */

@@ -75,7 +75,7 @@ MQA_API void mqa_grammar_destroy(mqa_grammar **grammar);
 
 /* ---- the tokens of a tokenizer ---- */
 
-/* Takes about 200 ms and 40 bytes a token for 262,144 tokens. The tokenizer may be destroyed afterwards. */
+/* Takes about 200 ms and 60 bytes a token for 262,144 tokens. The tokenizer may be destroyed afterwards. */
 MQA_API mqa_status mqa_token_index_create(const mqa_tokenizer *tokenizer, mqa_token_index **out,
                                           mqa_error *err);
 MQA_API void mqa_token_index_destroy(mqa_token_index **index);
@@ -93,7 +93,8 @@ MQA_API mqa_status mqa_matcher_clone(const mqa_matcher *matcher, mqa_matcher **o
 MQA_API void mqa_matcher_destroy(mqa_matcher **matcher);
 
 /* Writes mask[mqa_token_index_mask_words], bits behind the last token 0. All are 0 only after an end token,
- * or where the vocabulary can't spell what must come. MQA_ERR_BUDGET where the grammar is too ambiguous. */
+ * or where nothing can follow: the vocabulary can't spell what must come, or it would be nested too deep.
+ * MQA_ERR_BUDGET where the grammar is too ambiguous: nothing has changed. */
 MQA_API mqa_status mqa_matcher_fill_mask(mqa_matcher *matcher, uint64_t *mask, mqa_error *err);
 /* Goes on by a token. MQA_ERR_INVALID_ARGUMENT if it isn't allowed here; then nothing has changed. */
 MQA_API mqa_status mqa_matcher_accept(mqa_matcher *matcher, int32_t token, mqa_error *err);

@@ -54,8 +54,10 @@ typedef struct mqa_session_options {
     mqa_kv_type k_type, v_type;
     bool kv_plain; /* int8 and int4 store K and V as they are; by default after a Hadamard transform, since
                       they lose much to outlier channels (mqa/cache.h, docs/precision.md) */
-    size_t kv_budget_bytes; /* for all sequences and layers; 0: what the most of them at their longest need */
-    int max_on_demand;      /* sequences that may be open besides (mqa_session_open); 0: none */
+    size_t
+        kv_budget_bytes; /* for all sequences and layers: of pages in use, and of pages that have memory (but
+                            for a caller's allocator); 0: what the most of them at their longest need */
+    int max_on_demand;   /* sequences that may be open besides (mqa_session_open); 0: none */
 } mqa_session_options;
 
 MQA_API void mqa_session_options_init(mqa_session_options *out, size_t struct_size);

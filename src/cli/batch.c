@@ -22,12 +22,12 @@ typedef struct batch_state {
     mqa_context *ctx;
     mqa_model *model;
     mqa_engine *engine;
+    batch_world world;
     mqa_text text;
     size_t at, number; /* of the next line in text */
     size_t n_lines;
     json_t *answered; /* custom_ids as keys */
     FILE *file;
-    const char *name;
     batch_line *flight[AT_ONCE];
     int n_flight;
     int64_t n_done, n_failed, n_skipped;
@@ -115,17 +115,17 @@ static int open_output(batch_state *s)
     return s->file ? CLI_DONE : cli_error(CLI_FAILED, "%s: %s", s->output, strerror(errno));
 }
 
-static int write_answer(batch_state *s, batch_line *line, const mqa_usage *usage)
+static int write_answer(batch_state *s, const batch_line *line)
 {
-    json_t *answer = batch_answer(line, s->name, usage);
+    json_t *answer = batch_reply(line);
     char *text = answer ? json_dumps(answer, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(answer);
     if (!text) return cli_error(CLI_FAILED, "no memory for an answer");
     errno = 0;
     const bool ok = fputs(text, s->file) >= 0 && fputc('\n', s->file) != EOF && fflush(s->file) == 0;
     free(text);
-    s->n_done += line->code == 200;
-    s->n_failed += line->code != 200;
+    s->n_done += line->error.status == 0;
+    s->n_failed += line->error.status != 0;
     char label[] = "answering";
     (void)cli_progress(label, (size_t)(s->n_done + s->n_failed + s->n_skipped), s->n_lines);
     return ok ? CLI_DONE : cli_error(CLI_FAILED, "%s: %s", s->output, strerror(errno ? errno : EIO));
@@ -145,26 +145,16 @@ static int start_line(batch_state *s, const char *text, size_t n)
 {
     batch_line *line = malloc(sizeof *line);
     if (!line) return cli_error(CLI_FAILED, "no memory for a request");
-    batch_read(line, text, n, s->model, mqa_engine_context(s->engine));
-    line->number = s->number;
+    batch_read(&s->world, text, n, s->number, line);
     s->flight[s->n_flight++] = line;
     if (json_object_get(s->answered, line->custom_id)) {
         s->n_skipped++;
         drop(s, s->n_flight - 1);
         return CLI_DONE;
     }
-    mqa_submission submission;
-    mqa_error err;
-    if (line->code == 200) {
-        const mqa_status status = mqa_engine_submit(s->engine, &line->request, &submission, &err);
-        if (status == MQA_OK) {
-            line->id = submission.id;
-            return CLI_DONE;
-        }
-        line->code = submission.refusal == MQA_REFUSAL_OTHER ? 500 : 400;
-        snprintf(line->wrong, sizeof line->wrong, "%s", err.message);
-    }
-    const int code = write_answer(s, line, NULL);
+    if (line->error.status == 0) batch_submit(&s->world, line);
+    if (line->error.status == 0) return CLI_DONE;
+    const int code = write_answer(s, line);
     drop(s, s->n_flight - 1);
     return code;
 }
@@ -192,12 +182,12 @@ static int take_events(batch_state *s, batch_line *line, bool *over)
         if (status != MQA_OK) return cli_error_status(status, &err);
         if (!got) return CLI_DONE;
         *over = event.kind == MQA_EVENT_END;
-        if (batch_take(line, s->model, &event) && !*over) mqa_engine_cancel(s->engine, line->id);
+        if (batch_take(line, &event) && !*over) mqa_engine_cancel(s->engine, line->id);
     }
     s->prompt_tokens += event.usage.prompt_tokens;
     s->cached_tokens += event.usage.cached_tokens;
     s->generated_tokens += event.usage.generated_tokens;
-    return write_answer(s, line, &event.usage);
+    return write_answer(s, line);
 }
 
 static int answer_all(batch_state *s)
@@ -227,7 +217,6 @@ static int create_engine(batch_state *s)
 {
     mqa_model_info info;
     mqa_model_get_info(s->model, &info);
-    s->name = info.name[0] ? info.name : info.arch;
     mqa_engine_options o = mqa_engine_options_default();
     o.context = s->context;
     o.kv_budget_bytes = s->kv_budget;
@@ -237,6 +226,8 @@ static int create_engine(batch_state *s)
     o.kv_plain = s->common.kv_plain;
     mqa_error err;
     const mqa_status status = mqa_engine_create(s->model, &o, &s->engine, &err);
+    s->world =
+        (batch_world){.model = s->model, .engine = s->engine, .name = info.name[0] ? info.name : info.arch};
     return status == MQA_OK ? CLI_DONE : cli_error_status(status, &err);
 }
 
@@ -322,6 +313,7 @@ int cli_batch(int argc, char **argv)
     while (s.n_flight > 0) drop(&s, s.n_flight - 1);
     if (s.file && fclose(s.file) != 0 && code == CLI_DONE)
         code = cli_error(CLI_FAILED, "%s: %s", s.output, strerror(errno));
+    mqa_token_index_destroy(&s.world.index);
     mqa_engine_destroy(&s.engine);
     mqa_model_destroy(&s.model);
     mqa_context_destroy(&s.ctx);

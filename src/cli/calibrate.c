@@ -86,7 +86,8 @@ mqa_status calibrate_machine(mqa_context *ctx, mqa_machine *out, mqa_error *err)
         cli_progress(label, ++done, PARTS);
     }
     for (int t = 0; t < MQA_KV_TYPES; t++) {
-        MQA_TRY(calibrate_attention(ctx, out, (mqa_kv_type)t, &out->attention[t], err));
+        MQA_TRY(calibrate_attention(ctx, out, (mqa_kv_type)t, &out->attention[t],
+                                    &out->seconds_per_kv_value[t], err));
         cli_progress(label, ++done, PARTS);
     }
     MQA_TRY(calibrate_overhead(ctx, out, err));

@@ -56,8 +56,9 @@ double calibrate_memory_share(const mqa_machine *roof, double bytes, double work
 /* roof: bandwidth, caches, curve_bytes and peaks are there. */
 mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weight_class c, mqa_curve *out,
                             mqa_error *err);
+/* per_value: seconds that packing a value of K or V takes on one thread. */
 mqa_status calibrate_attention(mqa_context *ctx, const mqa_machine *roof, mqa_kv_type type, mqa_curve *out,
-                               mqa_error *err);
+                               double *per_value, mqa_error *err);
 /* machine: all but its seconds_per_…, which are filled in. */
 mqa_status calibrate_overhead(mqa_context *ctx, mqa_machine *machine, mqa_error *err);
 

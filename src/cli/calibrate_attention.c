@@ -8,7 +8,7 @@
 #include "bench_attention.h"
 #include "calibrate.h"
 
-enum { HEAD_DIM = 128, KV_HEADS = 4, MEMORY_BYTES = 64 << 20, CACHED_TOKENS = 2048 };
+enum { HEAD_DIM = 128, KV_HEADS = 4, MEMORY_BYTES = 64 << 20, CACHED_TOKENS = 2048, WRITTEN = 256 };
 
 static mqa_status run_rig(void *arg, mqa_error *err)
 {
@@ -38,9 +38,18 @@ static mqa_status measure(attention_rig *rig, attention_work *work, const mqa_ma
     return MQA_OK;
 }
 
-/* n numbers of rows over a cache of so many tokens. */
+/* Packs K and V of WRITTEN tokens again: the queries do for both. */
+static mqa_status write_tokens(void *arg, mqa_error *err)
+{
+    const attention_rig *rig = arg;
+    const size_t row = (size_t)KV_HEADS * HEAD_DIM;
+    return mqa_sequence_write(rig->sequences[0], 0, 0, WRITTEN, rig->q, row, HEAD_DIM, rig->q, row, HEAD_DIM,
+                              err);
+}
+
+/* n numbers of rows over a cache of so many tokens. per_value: what writing takes; NULL: not wanted. */
 static mqa_status measure_rows(mqa_context *ctx, const mqa_machine *roof, mqa_kv_type type, int64_t tokens,
-                               const int *rows, int n, times *out, mqa_error *err)
+                               const int *rows, int n, times *out, double *per_value, mqa_error *err)
 {
     attention_work work = {.heads = KV_HEADS,
                            .kv_heads = KV_HEADS,
@@ -56,12 +65,17 @@ static mqa_status measure_rows(mqa_context *ctx, const mqa_machine *roof, mqa_kv
     mqa_status status = attention_rig_make(&rig, err);
     for (int i = 0; status == MQA_OK && i < n; i++)
         status = measure(&rig, &work, roof, rows[i], &out[i], err);
+    double seconds = 0;
+    if (status == MQA_OK && per_value) {
+        status = calibrate_time(write_tokens, &rig, 0.05, &seconds, err);
+        *per_value = seconds / (2.0 * WRITTEN * KV_HEADS * HEAD_DIM);
+    }
     attention_rig_clear(&rig);
     return status;
 }
 
 mqa_status calibrate_attention(mqa_context *ctx, const mqa_machine *roof, mqa_kv_type type, mqa_curve *out,
-                               mqa_error *err)
+                               double *per_value, mqa_error *err)
 {
     const mqa_cache_config config = {.struct_size = sizeof config,
                                      .n_layers = 1,
@@ -73,9 +87,10 @@ mqa_status calibrate_attention(mqa_context *ctx, const mqa_machine *roof, mqa_kv
                                      .page_tokens = 64};
     const int64_t tokens = MEMORY_BYTES / (int64_t)mqa_cache_page_bytes(&config) * 64;
     times t[MQA_CURVE_POINTS];
-    MQA_TRY(measure_rows(ctx, roof, type, CACHED_TOKENS, mqa_curve_rows, MQA_CURVE_POINTS, t, err));
+    MQA_TRY(
+        measure_rows(ctx, roof, type, CACHED_TOKENS, mqa_curve_rows, MQA_CURVE_POINTS, t, per_value, err));
     for (int i = 0; i < MQA_CURVE_POINTS; i++) out->share[i] = t[i].arithmetic / t[i].measured;
-    MQA_TRY(measure_rows(ctx, roof, type, tokens, mqa_curve_rows, CALIBRATE_FROM_MEMORY, t, err));
+    MQA_TRY(measure_rows(ctx, roof, type, tokens, mqa_curve_rows, CALIBRATE_FROM_MEMORY, t, NULL, err));
     for (int i = 0; i < MQA_CURVE_POINTS; i++)
         out->memory[i] = i < CALIBRATE_FROM_MEMORY
                              ? calibrate_memory_share(roof, t[i].bytes, t[i].bytes,

@@ -121,7 +121,8 @@ static mqa_status measure_rest(mqa_context *ctx, const mqa_machine *m, int kv_he
                              .head_dim = s.head_dim,
                              .vocab = s.vocab};
     mqa_machine without = *m, unit = *m;
-    without.seconds_per_value = without.seconds_per_kv_value = unit.seconds_per_kv_value = 0;
+    for (int t = 0; t < MQA_KV_TYPES; t++) without.seconds_per_kv_value[t] = unit.seconds_per_kv_value[t] = 0;
+    without.seconds_per_value = 0;
     unit.seconds_per_value = 1;
     mqa_demand demand;
     mqa_demand_default(&demand);
@@ -138,6 +139,15 @@ static mqa_status measure_rest(mqa_context *ctx, const mqa_machine *m, int kv_he
     return MQA_OK;
 }
 
+/* bf16: what a value of it takes, all threads packing. The other formats differ as they do on one thread,
+ * which is what seconds_per_kv_value has so far (calibrate_attention). */
+static void spread_kv_value(mqa_machine *m, double bf16)
+{
+    const double alone = m->seconds_per_kv_value[MQA_KV_BF16];
+    for (int t = 0; t < MQA_KV_TYPES; t++)
+        m->seconds_per_kv_value[t] = fmax(0, bf16 + (m->seconds_per_kv_value[t] - alone) / m->n_threads);
+}
+
 /* Two models that differ in how much K and V they leave. */
 static mqa_status measure_rows(mqa_context *ctx, mqa_machine *m, mqa_error *err)
 {
@@ -148,7 +158,7 @@ static mqa_status measure_rows(mqa_context *ctx, mqa_machine *m, mqa_error *err)
     /* few = few_values x + kv_few y, many = many_values x + kv_many y */
     const double d = few_values * kv_many - many_values * kv_few;
     m->seconds_per_value = fmax(0, (few * kv_many - many * kv_few) / d);
-    m->seconds_per_kv_value = fmax(0, (few_values * many - many_values * few) / d);
+    spread_kv_value(m, fmax(0, (few_values * many - many_values * few) / d));
     return MQA_OK;
 }
 

@@ -9,10 +9,10 @@
 #include "args.h"
 #include "base/status.h"
 #include "mqa/engine.h"
-#include "server/constrain.h"
+#include "openai/constrain.h"
+#include "openai/request.h"
 #include "server/keys.h"
 #include "server/receipt.h"
-#include "server/request.h"
 #include "tokenizer/array.h"
 
 typedef struct verify_run {

@@ -217,8 +217,14 @@ static bool admit_one(mqa_engine *engine, mqa_tenant *tenant)
     mqa_job *job = next_of(engine, tenant, &from);
     if (!job) return false;
     const room r = try_job(engine, job, &from);
-    if (r == NO_ROOM) job->blocked = true;
-    if (r != ROOM) return false;
+    if (r != ROOM) {
+        job->blocked = r == NO_ROOM;
+        /* A budget was lowered, or what it would have shared was unpinned, since it was taken in. */
+        if (r == NO_ROOM ? engine->n_running == 0 : tenant->n_running == 0)
+            mqa_job_end(engine, job, MQA_FINISH_ERROR, MQA_ERR_BUDGET,
+                        "its budget became less than what it may need");
+        return false;
+    }
     overtake(engine, job);
     return true;
 }

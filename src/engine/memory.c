@@ -29,9 +29,8 @@ size_t mqa_tenant_budget(const mqa_engine *engine, const mqa_tenant *tenant)
 
 int64_t mqa_choice_longest(const mqa_engine *engine, const mqa_choice *choice)
 {
-    const int64_t longest = mqa_job_longest(choice->job);
-    const bool all = engine->options.admission == MQA_ADMISSION_RESERVE || choice->n_text > longest;
-    return all ? longest : choice->n_text;
+    const int64_t longest = mqa_job_longest(choice->job), soon = choice->n_text + engine->page_tokens;
+    return engine->options.admission == MQA_ADMISSION_RESERVE || soon > longest ? longest : soon;
 }
 
 size_t mqa_choice_claim(const mqa_engine *engine, const mqa_choice *choice)

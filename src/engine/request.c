@@ -258,10 +258,12 @@ mqa_status mqa_choice_append(mqa_choice *choice, int32_t token, mqa_error *err)
 
 /* ---- submitting ---- */
 
-static size_t worst_case(const mqa_engine *engine, int64_t n_prompt, int64_t max_tokens, int n_choices)
+/* n_shared: tokens of the prompt that are somebody else's for good. */
+static size_t worst_case(const mqa_engine *engine, int64_t n_shared, int64_t n_prompt, int64_t max_tokens,
+                         int n_choices)
 {
     const int64_t longest = n_prompt + max_tokens - 1;
-    const mqa_session_most first = mqa_session_most_bytes(engine->session, 0, longest, MQA_LEAST_PART);
+    const mqa_session_most first = mqa_session_most_bytes(engine->session, n_shared, longest, MQA_LEAST_PART);
     const mqa_session_most other = mqa_session_most_bytes(engine->session, n_prompt, longest, MQA_LEAST_PART);
     return first.bytes + first.window_bytes + (size_t)(n_choices - 1) * (other.bytes + other.window_bytes);
 }
@@ -272,18 +274,24 @@ size_t mqa_engine_request_bytes(const mqa_engine *engine, int64_t n_prompt, int6
     if (n_prompt < 1 || most < 1 || max_tokens < 0 || max_tokens > most || n_choices < 1 ||
         n_choices > MQA_MAX_CHOICES || n_choices > engine->options.max_running)
         return 0;
-    return worst_case(engine, n_prompt, max_tokens ? max_tokens : most, n_choices);
+    return worst_case(engine, 0, n_prompt, max_tokens ? max_tokens : most, n_choices);
 }
 
-/* What pins hold is never there for others. */
+/* What pins hold is never there for others, but by sharing it. */
 static size_t least_budget(const mqa_engine *engine, const mqa_tenant *tenant)
 {
-    size_t pinned = 0;
-    for (const mqa_pin *pin = engine->pins; pin; pin = pin->next) pinned += pin->window_bytes;
     const size_t all = engine->options.kv_budget_bytes;
-    const size_t rest = pinned < all ? all - pinned : 0;
+    const size_t rest = engine->pinned_bytes < all ? all - engine->pinned_bytes : 0;
     const size_t own = mqa_tenant_budget(engine, tenant);
     return own < rest ? own : rest;
+}
+
+static int64_t pinned_tokens(mqa_engine *engine, const mqa_job *job)
+{
+    if (job->pin || job->request.no_cache || engine->options.no_prefix_cache) return 0;
+    return mqa_prefix_find(&engine->pinned_tree, engine->session, job->choices[0].text, job->n_prompt,
+                           job->n_prompt - 1)
+        .length;
 }
 
 static mqa_status refuse(mqa_submission *out, mqa_refusal refusal, mqa_status status)
@@ -300,7 +308,8 @@ static mqa_status take_in(mqa_engine *engine, mqa_job *job, const char *tenant_n
     if (!tenant)
         return refuse(out, MQA_REFUSAL_TENANT,
                       mqa_fail(err, MQA_ERR_NOT_FOUND, "there is no tenant '%.64s'", tenant_name));
-    out->needed = worst_case(engine, job->n_prompt, job->max_tokens, job->n_choices);
+    out->needed =
+        worst_case(engine, pinned_tokens(engine, job), job->n_prompt, job->max_tokens, job->n_choices);
     out->available = least_budget(engine, tenant);
     engine->stats.submitted++;
     tenant->counters.submitted++;

@@ -166,7 +166,8 @@ struct mqa_engine {
     mqa_prefix_tree pinned_tree;
     mqa_pin *pins;
     mqa_account *pin_account;
-    mqa_prefix_lru lru; /* checkpoints of all trees that may be evicted */
+    size_t pinned_bytes; /* as of the last step */
+    mqa_prefix_lru lru;  /* checkpoints of all trees that may be evicted */
 
     /* The step's: */
     mqa_choice **batch; /* [max_running] */

@@ -215,7 +215,8 @@ static mqa_status pin(mqa_engine *engine, mqa_job *job, mqa_error *err)
     node->checkpoint = choice->sequence;
     choice->sequence = -1;
     *p = (mqa_pin){.next = engine->pins, .id = job->id, .node = node};
-    p->window_bytes = mqa_session_most_bytes(engine->session, 0, choice->length, 1).window_bytes;
+    p->window_bytes = mqa_session_bytes(engine->session, node->checkpoint) -
+                      mqa_session_most_bytes(engine->session, 0, choice->length, 1).bytes;
     engine->pins = p;
     engine->stats.pinned++;
     return MQA_OK;
@@ -287,6 +288,7 @@ static void publish(mqa_engine *engine)
     s->running = engine->n_running;
     s->choices = engine->n_choices;
     s->checkpoints = engine->lru.n;
+    engine->pinned_bytes = mqa_usage_of(engine->pin_account).in_use;
     s->bytes_in_use = all.in_use;
     s->bytes_kept = all.kept;
     s->bytes_reserved = mqa_claims(engine, NULL);

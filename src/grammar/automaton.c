@@ -122,6 +122,14 @@ mqa_status mqa_automaton_intern(mqa_automaton *a, mqa_interned *sets, const mqa_
     return MQA_OK;
 }
 
+void mqa_automaton_forget(mqa_automaton *a, uint32_t state)
+{
+    mqa_state_facts *facts = &a->facts[state];
+    facts->mask = 0;
+    for (int i = 0; i < MQA_ALPHABETS; i++)
+        facts->next[i] = state == MQA_STATE_DEAD ? MQA_STATE_DEAD : MQA_STATE_UNKNOWN;
+}
+
 static mqa_status intern_state(mqa_automaton *a, const mqa_pair *pairs, size_t n, uint32_t *out,
                                mqa_error *err)
 {
@@ -134,7 +142,7 @@ static mqa_status intern_state(mqa_automaton *a, const mqa_pair *pairs, size_t n
     if (a->states.n == before) return MQA_OK;
     /* Nothing follows the empty set but itself. */
     memset(a->rows + before * n_classes, n ? 0xFF : 0, n_classes * sizeof *a->rows);
-    a->facts[before] = (mqa_state_facts){.plain = n ? MQA_STATE_UNKNOWN : MQA_STATE_DEAD};
+    mqa_automaton_forget(a, *out);
     return MQA_OK;
 }
 

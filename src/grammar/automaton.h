@@ -31,6 +31,7 @@ enum {
     MQA_FRAME_ROOT = 0 /* of the root rule: when it ends, all ends */
 };
 #define MQA_STATE_UNKNOWN UINT32_MAX
+#define MQA_STATE_SEVERAL (UINT32_MAX - 1)
 #define MQA_NFA_DONE      UINT32_MAX /* in place of a state of the nfa: behind the root rule's end */
 
 typedef struct mqa_pair {
@@ -51,8 +52,10 @@ typedef struct mqa_interned {
 } mqa_interned;
 
 typedef struct mqa_state_facts {
-    uint32_t mask;  /* slot, plus one */
-    uint32_t plain; /* the state behind any one plain character (token_index.h): DEAD if it isn't one state */
+    uint32_t mask; /* slot, plus one */
+    /* The state behind any one character of an alphabet (token_index.h), or SEVERAL; DEAD: not behind each.
+     */
+    uint32_t next[MQA_ALPHABETS];
 } mqa_state_facts;
 
 typedef struct mqa_scratch mqa_scratch;
@@ -104,6 +107,9 @@ static inline bool mqa_automaton_accepts(const mqa_automaton *a, uint32_t state)
 
 /* Drops what no matcher needs. Every state's number changes, those in matchers with it. */
 mqa_status mqa_automaton_collect(mqa_automaton *a, mqa_error *err);
+
+/* What was found out about a state. */
+void mqa_automaton_forget(mqa_automaton *a, uint32_t state);
 
 /* The number of the set of these pairs (sorted, each once), which is added if it is new. */
 mqa_status mqa_automaton_intern(mqa_automaton *a, mqa_interned *sets, const mqa_pair *pairs, size_t n,

@@ -61,8 +61,7 @@ static void renumber(mqa_automaton *a, const keep *k, size_t n_old)
         for (size_t c = 0; c < n_classes; c++)
             row[c] = from[c] == MQA_STATE_UNKNOWN || !k->states[from[c]] ? MQA_STATE_UNKNOWN
                                                                          : k->states[from[c]] - 1;
-        a->facts[k->states[i] - 1] =
-            (mqa_state_facts){.plain = i == MQA_STATE_DEAD ? MQA_STATE_DEAD : MQA_STATE_UNKNOWN};
+        mqa_automaton_forget(a, k->states[i] - 1);
     }
     for (mqa_matcher *m = a->matchers; m; m = m->next)
         for (size_t i = 0; i <= mqa_matcher_kept(m); i++) {

@@ -8,70 +8,138 @@
 #include "grammar/automaton.h"
 #include "tokenizer/array.h"
 
-/* The one state that the plain ones of the bytes lo .. hi lead to; DEAD if they lead to several. */
-static mqa_status common_next(mqa_automaton *a, uint32_t state, unsigned lo, unsigned hi, uint32_t *out,
+/* A few states that one may be in; none: it can't be said, or one of them is dead. */
+enum { SET_MAX = 8 };
+typedef struct state_set {
+    uint32_t at[SET_MAX], n; /* ascending */
+} state_set;
+
+static void add(state_set *set, uint32_t state, bool *fits)
+{
+    uint32_t i = 0;
+    while (i < set->n && set->at[i] < state) i++;
+    if (i < set->n && set->at[i] == state) return;
+    *fits = set->n < SET_MAX;
+    if (!*fits) return;
+    memmove(set->at + i + 1, set->at + i, (set->n - i) * sizeof *set->at);
+    set->at[i] = state;
+    set->n++;
+}
+
+/* The states behind those of the bytes lo .. hi that an alphabet has. out may be from. */
+static mqa_status step_bytes(mqa_automaton *a, const state_set *from, mqa_alphabet alphabet, unsigned lo,
+                             unsigned hi, state_set *out, mqa_error *err)
+{
+    state_set to = {.n = 0};
+    bool fits = true;
+    for (uint32_t i = 0; i < from->n; i++) {
+        int last_class = -1;
+        for (unsigned byte = lo; byte <= hi && fits; byte++) {
+            uint32_t next;
+            if (!mqa_alphabet_has(alphabet, (uint8_t)byte) || a->grammar->class_of[byte] == last_class)
+                continue;
+            MQA_TRY(mqa_automaton_next(a, from->at[i], (uint8_t)byte, &next, err));
+            last_class = a->grammar->class_of[byte];
+            if (next == MQA_STATE_DEAD) fits = false;
+            if (fits) add(&to, next, &fits);
+        }
+    }
+    if (!fits) to.n = 0;
+    *out = to;
+    return MQA_OK;
+}
+
+/* Well-formed characters of several bytes. */
+static const struct longer {
+    uint8_t lo, hi, second_lo, second_hi, n_more;
+} longer[] = {{0xC2, 0xDF, 0x80, 0xBF, 0}, {0xE0, 0xE0, 0xA0, 0xBF, 1}, {0xE1, 0xEC, 0x80, 0xBF, 1},
+              {0xED, 0xED, 0x80, 0x9F, 1}, {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2},
+              {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2}};
+
+static mqa_status step_longer(mqa_automaton *a, const state_set *from, const struct longer *l, state_set *out,
                               mqa_error *err)
 {
-    const mqa_grammar *g = a->grammar;
-    int last_class = -1;
-    *out = MQA_STATE_DEAD;
-    for (unsigned byte = lo; byte <= hi; byte++) {
-        uint32_t next;
-        if (!mqa_is_plain_byte((uint8_t)byte) || g->class_of[byte] == last_class) continue;
-        MQA_TRY(mqa_automaton_next(a, state, (uint8_t)byte, &next, err));
-        if (last_class >= 0 && *out != next) next = MQA_STATE_DEAD;
-        *out = next;
-        last_class = g->class_of[byte];
-        if (next == MQA_STATE_DEAD) return MQA_OK;
+    const mqa_alphabet any = MQA_ALPHABET_FOREIGN;
+    MQA_TRY(step_bytes(a, from, any, l->lo, l->hi, out, err));
+    MQA_TRY(step_bytes(a, out, any, l->second_lo, l->second_hi, out, err));
+    for (unsigned i = 0; i < l->n_more; i++) MQA_TRY(step_bytes(a, out, any, 0x80, 0xBF, out, err));
+    return MQA_OK;
+}
+
+static mqa_status find_next(mqa_automaton *a, const state_set *from, mqa_alphabet alphabet, state_set *out,
+                            mqa_error *err)
+{
+    bool fits = true;
+    out->n = 0;
+    if (alphabet != MQA_ALPHABET_FOREIGN) {
+        MQA_TRY(step_bytes(a, from, alphabet, 0, 0x7F, out, err));
+        fits = out->n > 0;
     }
+    const size_t n = mqa_alphabet_has(alphabet, 0xC2) ? sizeof longer / sizeof *longer : 0;
+    for (size_t i = 0; i < n && fits; i++) {
+        state_set more;
+        MQA_TRY(step_longer(a, from, &longer[i], &more, err));
+        fits = more.n > 0;
+        for (uint32_t k = 0; k < more.n && fits; k++) add(out, more.at[k], &fits);
+    }
+    if (!fits) out->n = 0;
     return MQA_OK;
 }
 
-/* Where all well-formed characters of more than one byte lead that begin with lo .. hi, if to one state. */
-static mqa_status common_tail(mqa_automaton *a, uint32_t state, unsigned lo, unsigned hi, unsigned second_lo,
-                              unsigned second_hi, unsigned n_more, uint32_t *out, mqa_error *err)
+/* The states behind any one character of an alphabet. What follows a single state is remembered. */
+static mqa_status next_by(mqa_automaton *a, const state_set *from, mqa_alphabet alphabet, state_set *out,
+                          mqa_error *err)
 {
-    MQA_TRY(common_next(a, state, lo, hi, out, err));
-    if (*out != MQA_STATE_DEAD) MQA_TRY(common_next(a, *out, second_lo, second_hi, out, err));
-    for (unsigned i = 0; i < n_more && *out != MQA_STATE_DEAD; i++)
-        MQA_TRY(common_next(a, *out, 0x80, 0xBF, out, err));
-    return MQA_OK;
-}
-
-/* The one state behind each plain character; DEAD if there is none such. */
-static mqa_status plain_next(mqa_automaton *a, uint32_t state, uint32_t *out, mqa_error *err)
-{
-    static const struct {
-        uint8_t lo, hi, second_lo, second_hi, n_more;
-    } longer[] = {{0xC2, 0xDF, 0x80, 0xBF, 0}, {0xE0, 0xE0, 0xA0, 0xBF, 1}, {0xE1, 0xEC, 0x80, 0xBF, 1},
-                  {0xED, 0xED, 0x80, 0x9F, 1}, {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2},
-                  {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2}};
-    if (a->facts[state].plain != MQA_STATE_UNKNOWN) {
-        *out = a->facts[state].plain;
+    const uint32_t known = from->n == 1 ? a->facts[from->at[0]].next[alphabet] : MQA_STATE_SEVERAL;
+    if (known != MQA_STATE_UNKNOWN && known != MQA_STATE_SEVERAL) {
+        *out = (state_set){.at = {known}, .n = known != MQA_STATE_DEAD};
         return MQA_OK;
     }
-    MQA_TRY(common_next(a, state, 0, 0x7F, out, err));
-    for (size_t i = 0; i < sizeof longer / sizeof *longer && *out != MQA_STATE_DEAD; i++) {
-        uint32_t next;
-        MQA_TRY(common_tail(a, state, longer[i].lo, longer[i].hi, longer[i].second_lo, longer[i].second_hi,
-                            longer[i].n_more, &next, err));
-        if (next != *out) *out = MQA_STATE_DEAD;
-    }
-    a->facts[state].plain = *out;
+    MQA_TRY(find_next(a, from, alphabet, out, err));
+    if (from->n == 1)
+        a->facts[from->at[0]].next[alphabet] = out->n == 0   ? MQA_STATE_DEAD
+                                               : out->n == 1 ? out->at[0]
+                                                             : MQA_STATE_SEVERAL;
     return MQA_OK;
 }
 
-/* So many plain characters, whichever, may follow for sure; no more than limit are looked at. */
-static mqa_status plain_reach(mqa_automaton *a, uint32_t state, uint32_t limit, uint32_t *out, mqa_error *err)
+/* What is known of the tokens of an alphabet without looking at them. */
+typedef struct reach {
+    uint32_t n; /* all of up to so many characters are allowed; UINT32_MAX: all */
+    bool ends;  /* and no longer ones */
+} reach;
+
+/* No character of the alphabet leads on from any of the states. */
+static mqa_status all_dead(mqa_automaton *a, const state_set *set, mqa_alphabet alphabet, bool *out,
+                           mqa_error *err)
 {
-    for (*out = 0; *out < limit; ++*out) {
-        uint32_t next;
-        MQA_TRY(plain_next(a, state, &next, err));
-        if (next == MQA_STATE_DEAD) return MQA_OK;
-        if (next == state) break;
-        state = next;
+    *out = true;
+    for (uint32_t i = 0; i < set->n; i++)
+        for (unsigned byte = 0x20; byte <= 0xF4 && *out; byte++) {
+            uint32_t next;
+            if (!mqa_alphabet_has(alphabet, (uint8_t)byte)) continue;
+            MQA_TRY(mqa_automaton_next(a, set->at[i], (uint8_t)byte, &next, err));
+            *out = next == MQA_STATE_DEAD;
+        }
+    return MQA_OK;
+}
+
+static mqa_status find_reach(mqa_automaton *a, uint32_t state, mqa_alphabet alphabet, reach *out,
+                             mqa_error *err)
+{
+    state_set set = {.at = {state}, .n = 1};
+    for (out->n = 0; out->n < a->index->longest; out->n++) {
+        state_set next;
+        MQA_TRY(next_by(a, &set, alphabet, &next, err));
+        if (next.n == 0) {
+            if (out->n < MQA_COUNTS) return all_dead(a, &set, alphabet, &out->ends, err);
+            out->ends = false; /* there is no mask of just these */
+            return MQA_OK;
+        }
+        if (next.n == set.n && memcmp(next.at, set.at, set.n * sizeof *set.at) == 0) break;
+        set = next;
     }
-    *out = limit;
+    *out = (reach){.n = UINT32_MAX, .ends = true};
     return MQA_OK;
 }
 
@@ -101,20 +169,36 @@ static mqa_status walk(mqa_automaton *a, uint32_t start, const mqa_trie *trie, u
     return MQA_OK;
 }
 
+static mqa_status find_all_reach(mqa_automaton *a, uint32_t state, reach out[MQA_ALPHABETS], mqa_error *err)
+{
+    reach plain;
+    MQA_TRY(find_reach(a, state, MQA_ALPHABET_PLAIN, &plain, err));
+    for (int x = 0; x < MQA_ALPHABETS; x++) {
+        out[x] = plain;
+        if (!plain.ends) /* a part of it may reach further */
+            MQA_TRY(find_reach(a, state, (mqa_alphabet)x, &out[x], err));
+    }
+    return MQA_OK;
+}
+
 static mqa_status fill(mqa_automaton *a, uint32_t state, uint64_t *mask, mqa_error *err)
 {
     const mqa_token_index *index = a->index;
-    uint32_t reach, known = 0; /* parts of plain tokens that are short enough */
-    MQA_TRY(plain_reach(a, state, MQA_TOKEN_BYTES_MAX, &reach, err));
-    while (known < MQA_PLAIN_PARTS && mqa_plain_bounds[known] <= reach) known++;
-    if (known == 0) {
-        memset(mask, 0, index->n_words * sizeof *mask);
-        MQA_TRY(walk(a, state, &index->all, mask, err));
-    } else {
-        memcpy(mask, index->plain_masks[known - 1], index->n_words * sizeof *mask);
-        MQA_TRY(walk(a, state, &index->not_plain, mask, err));
-        for (; known < MQA_PLAIN_PARTS; known++) MQA_TRY(walk(a, state, &index->plain[known], mask, err));
+    reach known[MQA_ALPHABETS];
+    bool any = false;
+    MQA_TRY(find_all_reach(a, state, known, err));
+    memset(mask, 0, index->n_words * sizeof *mask);
+    for (int x = 0; x < MQA_ALPHABETS; x++) {
+        const uint32_t n = known[x].n < MQA_COUNTS || known[x].n == UINT32_MAX ? known[x].n : MQA_COUNTS - 1;
+        const uint64_t *of = n ? index->masks[x][n < MQA_COUNTS ? n - 1 : MQA_COUNTS - 1] : NULL;
+        for (size_t i = 0; of && i < index->n_words; i++) mask[i] |= of[i];
+        any |= n || known[x].ends;
     }
+    MQA_TRY(walk(a, state, any ? &index->rest : &index->all, mask, err));
+    for (int x = 0; any && x < MQA_ALPHABETS; x++)
+        for (int i = 0; i < MQA_LENGTHS; i++)
+            if (!known[x].ends && mqa_lengths[i] > known[x].n)
+                MQA_TRY(walk(a, state, &index->parts[x][i], mask, err));
     for (size_t i = 0; mqa_automaton_accepts(a, state) && i < index->n_words; i++) mask[i] |= index->ends[i];
     return MQA_OK;
 }

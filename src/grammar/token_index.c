@@ -10,13 +10,16 @@
 #include "base/utf8.h"
 #include "tokenizer/array.h"
 
-const uint32_t mqa_plain_bounds[MQA_PLAIN_PARTS] = {4, 8, 16, 32, MQA_TOKEN_BYTES_MAX};
+const uint32_t mqa_lengths[MQA_LENGTHS] = {4, 8, 16, MQA_TOKEN_BYTES_MAX};
+
+/* A token's alphabet and number of characters as one number above 0. */
+#define PART_OF(alphabet, n) (1 + (alphabet)*MQA_COUNTS + ((n) < MQA_COUNTS ? (n) : MQA_COUNTS) - 1)
 
 typedef struct building {
     mqa_token_index *index;
     uint32_t *ids; /* the tokens that can be allowed, sorted by their bytes */
     size_t n;
-    uint8_t *part; /* [n_tokens] of plain tokens, plus one */
+    uint8_t *part; /* [n_tokens] PART_OF; 0: of no alphabet */
     mqa_error *err;
 } building;
 
@@ -36,17 +39,20 @@ static int by_bytes(const void *x, const void *y, void *arg)
     return n != m ? (n > m) - (n < m) : (a > b) - (a < b);
 }
 
-/* The part of a token, plus one; 0 where it isn't of plain characters. */
-static uint8_t plain_part(const uint8_t *bytes, uint32_t n)
+/* PART_OF a token; 0 where it is of no alphabet. */
+static uint8_t find_part(mqa_token_index *index, const uint8_t *bytes, uint32_t n)
 {
+    unsigned alphabets = (1u << MQA_ALPHABETS) - 1; /* that have all its characters */
     uint32_t n_characters = 0;
     for (uint32_t i = 0, length; i < n; i += length, n_characters++) {
         length = (uint32_t)mqa_utf8_length(bytes + i, n - i);
-        if (length == 0 || !mqa_is_plain_byte(bytes[i])) return 0;
+        if (length == 0) return 0;
+        for (unsigned x = 0; x < MQA_ALPHABETS; x++)
+            if (!mqa_alphabet_has((mqa_alphabet)x, bytes[i])) alphabets &= ~(1u << x);
     }
-    uint8_t part = 0;
-    while (n_characters > mqa_plain_bounds[part]) part++;
-    return part + 1;
+    if (alphabets == 0) return 0;
+    if (n_characters > index->longest) index->longest = n_characters;
+    return (uint8_t)PART_OF((unsigned)__builtin_ctz(alphabets), n_characters);
 }
 
 static mqa_status copy_tokens(building *b, const mqa_tokenizer *tokenizer)
@@ -77,7 +83,7 @@ static mqa_status copy_tokens(building *b, const mqa_tokenizer *tokenizer)
             index->ends[id / 64] |= (uint64_t)1 << id % 64;
         } else if (!mqa_tokenizer_is_control(tokenizer, id) && length > 0 && length <= MQA_TOKEN_BYTES_MAX) {
             memcpy(index->bytes + at, bytes, length);
-            b->part[id] = plain_part((const uint8_t *)bytes, (uint32_t)length);
+            b->part[id] = find_part(index, (const uint8_t *)bytes, (uint32_t)length);
             b->ids[b->n++] = (uint32_t)id;
             at += (uint32_t)length;
         }
@@ -102,8 +108,8 @@ static void close_nodes(mqa_trie *trie, const size_t *open, uint32_t from, uint3
         trie->nodes[open[depth]].skip = (trie->n - open[depth]) & 0xFFFFFF;
 }
 
-/* Of the sorted tokens those of a part (plus one), or all. */
-static mqa_status build_trie(const building *b, int part, mqa_trie *trie)
+/* Of the sorted tokens those of the parts first .. last. */
+static mqa_status build_trie(const building *b, unsigned first, unsigned last_part, mqa_trie *trie)
 {
     const mqa_token_index *index = b->index;
     size_t open[MQA_TOKEN_BYTES_MAX + 1];
@@ -112,7 +118,7 @@ static mqa_status build_trie(const building *b, int part, mqa_trie *trie)
     for (size_t i = 0; i < b->n; i++) {
         const uint32_t id = b->ids[i], length = length_of(index, id);
         const uint8_t *bytes = index->bytes + index->offsets[id];
-        if (part >= 0 && b->part[id] != part) continue;
+        if (b->part[id] < first || b->part[id] > last_part) continue;
         uint32_t same = 0;
         while (same < last_length && same < length && last[same] == bytes[same]) same++;
         if (same == length) same--; /* the same bytes again: a node beside the last one */
@@ -128,19 +134,27 @@ static mqa_status build_trie(const building *b, int part, mqa_trie *trie)
     return MQA_OK;
 }
 
-static mqa_status build(building *b)
+static mqa_status build_mask(building *b, unsigned alphabet, unsigned n_characters)
 {
     mqa_token_index *index = b->index;
-    MQA_TRY(build_trie(b, -1, &index->all));
-    MQA_TRY(build_trie(b, 0, &index->not_plain));
-    for (int i = 0; i < MQA_PLAIN_PARTS; i++) {
-        MQA_TRY(build_trie(b, i + 1, &index->plain[i]));
-        index->plain_masks[i] = calloc(index->n_words, sizeof **index->plain_masks);
-        if (!index->plain_masks[i])
-            return mqa_fail(b->err, MQA_ERR_OUT_OF_MEMORY, "token index: no memory for a mask");
-        for (int32_t id = 0; id < index->n_tokens; id++)
-            if (b->part[id] != 0 && b->part[id] <= i + 1)
-                index->plain_masks[i][id / 64] |= (uint64_t)1 << id % 64;
+    uint64_t *mask = index->masks[alphabet][n_characters - 1] = calloc(index->n_words, sizeof *mask);
+    if (!mask) return mqa_fail(b->err, MQA_ERR_OUT_OF_MEMORY, "token index: no memory for a mask");
+    const unsigned first = PART_OF(alphabet, 1), last = PART_OF(alphabet, n_characters);
+    for (int32_t id = 0; id < index->n_tokens; id++)
+        if (b->part[id] >= first && b->part[id] <= last) mask[id / 64] |= (uint64_t)1 << id % 64;
+    return MQA_OK;
+}
+
+static mqa_status build(building *b)
+{
+    MQA_TRY(build_trie(b, 0, UINT8_MAX, &b->index->all));
+    MQA_TRY(build_trie(b, 0, 0, &b->index->rest));
+    for (unsigned x = 0; x < MQA_ALPHABETS; x++) {
+        uint32_t shorter = 0;
+        for (int i = 0; i < MQA_LENGTHS; shorter = mqa_lengths[i++])
+            MQA_TRY(
+                build_trie(b, PART_OF(x, shorter + 1), PART_OF(x, mqa_lengths[i]), &b->index->parts[x][i]));
+        for (unsigned n = 1; n <= MQA_COUNTS; n++) MQA_TRY(build_mask(b, x, n));
     }
     return MQA_OK;
 }
@@ -181,10 +195,10 @@ void mqa_token_index_destroy(mqa_token_index **index)
     free(x->bytes);
     free(x->ends);
     free(x->all.nodes);
-    free(x->not_plain.nodes);
-    for (int i = 0; i < MQA_PLAIN_PARTS; i++) {
-        free(x->plain[i].nodes);
-        free(x->plain_masks[i]);
+    free(x->rest.nodes);
+    for (int alphabet = 0; alphabet < MQA_ALPHABETS; alphabet++) {
+        for (int i = 0; i < MQA_LENGTHS; i++) free(x->parts[alphabet][i].nodes);
+        for (int i = 0; i < MQA_COUNTS; i++) free(x->masks[alphabet][i]);
     }
     free(x);
 }

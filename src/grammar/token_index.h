@@ -1,8 +1,9 @@
 /* The tokens of a vocabulary as tries over their bytes.
  *
- * Besides the trie of all there are tries of parts. A plain character is any but a control character, '"' and
- * '\': inside a JSON string, and nearly everywhere else where text is free, plain characters all do the same,
- * so what tokens of nothing else do is known by their length. Only the rest needs to be walked.
+ * Besides the trie of all there are tries of parts: of the tokens whose characters are all of one alphabet,
+ * and that have at most so many. Where text is free, all characters of an alphabet do the same (inside a JSON
+ * string all but control characters, '"' and '\'; where a pattern asks for letters, those): then what the
+ * tokens of a part do is known by their length, and only other parts need to be walked.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -32,9 +33,21 @@ typedef struct mqa_trie {
     size_t n, capacity;
 } mqa_trie;
 
-/* Tokens of plain characters only, at least one, by their number: below and at each of these bounds. */
-enum { MQA_PLAIN_PARTS = 5 };
-extern const uint32_t mqa_plain_bounds[MQA_PLAIN_PARTS]; /* the last is no bound */
+/* Each token is in the first alphabet that has all its characters. */
+typedef enum mqa_alphabet {
+    MQA_ALPHABET_LOWER,   /* a-z */
+    MQA_ALPHABET_LETTERS, /* A-Z, too */
+    MQA_ALPHABET_WORDS,   /* and spaces */
+    MQA_ALPHABET_ASCII,   /* from the space on, but '"', '\' and DEL */
+    MQA_ALPHABET_FOREIGN, /* all that isn't ASCII */
+    MQA_ALPHABET_PLAIN,   /* and the ASCII from above */
+    MQA_ALPHABETS
+} mqa_alphabet;
+
+/* Tries are by alphabet and length: those of the tokens with at most so many characters, and more than the
+ * length before. Masks are by alphabet and number of characters: 1, 2, … 16, and any. */
+enum { MQA_LENGTHS = 4, MQA_COUNTS = 17 };
+extern const uint32_t mqa_lengths[MQA_LENGTHS]; /* the last is no limit */
 
 struct mqa_token_index {
     atomic_uint references;
@@ -42,16 +55,34 @@ struct mqa_token_index {
     size_t n_words;
     uint32_t *offsets; /* [n_tokens + 1] into bytes; nothing for tokens that are never allowed */
     uint8_t *bytes;
-    uint64_t *ends; /* the end tokens' bits */
-    mqa_trie all, not_plain, plain[MQA_PLAIN_PARTS];
-    uint64_t *plain_masks[MQA_PLAIN_PARTS]; /* of plain[i] and all parts before it */
+    uint64_t *ends;     /* the end tokens' bits */
+    uint32_t longest;   /* characters in any token of a part */
+    mqa_trie all, rest; /* rest: of no alphabet */
+    mqa_trie parts[MQA_ALPHABETS][MQA_LENGTHS];
+    uint64_t *masks[MQA_ALPHABETS][MQA_COUNTS]; /* of tokens of at most 1 + i characters; of all */
 };
 
 mqa_token_index *mqa_token_index_keep(mqa_token_index *index); /* one more to destroy it */
 
-static inline bool mqa_is_plain_byte(uint8_t byte) /* of well-formed UTF-8 */
+/* Whether an alphabet has the character that begins with this byte (of well-formed UTF-8). */
+static inline bool mqa_alphabet_has(mqa_alphabet alphabet, uint8_t byte)
 {
-    return byte >= 0x20 && byte != 0x7F && byte != '"' && byte != '\\';
+    const bool lower = byte >= 'a' && byte <= 'z', letter = lower || (byte >= 'A' && byte <= 'Z');
+    const bool ascii = byte >= 0x20 && byte < 0x7F && byte != '"' && byte != '\\';
+    switch (alphabet) {
+    case MQA_ALPHABET_LOWER:
+        return lower;
+    case MQA_ALPHABET_LETTERS:
+        return letter;
+    case MQA_ALPHABET_WORDS:
+        return letter || byte == ' ';
+    case MQA_ALPHABET_ASCII:
+        return ascii;
+    case MQA_ALPHABET_FOREIGN:
+        return byte >= 0x80;
+    default:
+        return ascii || byte >= 0x80;
+    }
 }
 
 #endif

@@ -108,6 +108,7 @@ mqa_status mqa_session_fork(mqa_session *s, int from, int64_t length, int to, mq
     if (from == to || mqa_session_length(s, to) > 0)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "fork of sequence %d into %d, which isn't another one that is empty", from, to);
+    mqa_session_prepare_pages(s, (const int64_t[MQA_LAYER_KINDS]){1, 1});
     mqa_sequence *fork[MQA_LAYER_KINDS] = {NULL};
     mqa_status status = MQA_OK;
     for (int k = 0; k < MQA_LAYER_KINDS && status == MQA_OK; k++)

@@ -96,9 +96,10 @@ mqa_status mqa_machine_check(const mqa_machine *m, mqa_error *err)
     MQA_TRY(check("seconds_per_step", m->seconds_per_step, true, err));
     MQA_TRY(check("seconds_per_layer", m->seconds_per_layer, true, err));
     MQA_TRY(check("seconds_per_value", m->seconds_per_value, true, err));
-    MQA_TRY(check("seconds_per_kv_value", m->seconds_per_kv_value, true, err));
     MQA_TRY(check("seconds_per_granule", m->seconds_per_granule, true, err));
     MQA_TRY(check("seconds_per_small_page", m->seconds_per_small_page, true, err));
+    for (int t = 0; t < MQA_KV_TYPES; t++)
+        MQA_TRY(check("seconds_per_kv_value", m->seconds_per_kv_value[t], true, err));
     if (m->n_caches < 0 || m->n_caches > MQA_MACHINE_CACHES)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "machine: %d caches: 0 to %d", m->n_caches,
                         MQA_MACHINE_CACHES);

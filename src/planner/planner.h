@@ -23,13 +23,16 @@
  *
  *     matrices of a format   max(bytes / bandwidth(W) / linear[format].memory(R),
  *                                2 * values * R / peak / linear[format](R))
- *                            + outputs / 64 * seconds_per_granule + small_bytes / 4096 *
- * seconds_per_small_page attention of a group   max(bytes / bandwidth(W) / attention[format].memory(rows),
- * max(2 * (d_qk + d_vo) * heads * keys / peak, heads * keys / exp_rate) / attention[format](rows on one KV
- * head)) each layer             seconds_per_layer                                   (threads' meetings) each
- * step              seconds_per_step each row               seconds_per_value * values that go in and out of
- * the matrices it goes through (norms, RoPE, activations, rounding to what products take)
- *                            + seconds_per_kv_value * values of K and V that it leaves in the caches
+ *                            + outputs / 64 * seconds_per_granule
+ *                            + small_bytes / 4096 * seconds_per_small_page   (of matrices below 2 MiB)
+ *     attention of a group   max(bytes / bandwidth(W) / attention[format].memory(rows),
+ *                                max(2 * (d_qk + d_vo) * heads * keys / peak, heads * keys / exp_rate)
+ *                                / attention[format](rows on one KV head))
+ *     each layer             seconds_per_layer                                   (threads' meetings)
+ *     each step              seconds_per_step
+ *     each row               seconds_per_value * values that go in and out of the matrices it goes through
+ *                            (norms, RoPE, activations, rounding to what products take)
+ *                            + seconds_per_kv_value[format] * values of K and V that it leaves in the caches
  *
  * The two overlap as far as reading from a CPU's cache goes, where shares of arithmetic are measured: a part
  * takes arithmetic's time and what memory takes longer than that cache, at least memory's. (Measured:
@@ -228,10 +231,11 @@ typedef struct mqa_machine {
                            and memory's time and arithmetic's overlap */
     mqa_curve linear[MQA_WEIGHT_CLASSES];
     mqa_curve attention[MQA_KV_TYPES]; /* by the format of K */
-    double seconds_per_step, seconds_per_layer, seconds_per_value, seconds_per_kv_value;
+    double seconds_per_step, seconds_per_layer, seconds_per_value;
     /* What shares of wide matrices leave out, and narrow ones have more of: 64 outputs are a stream of memory
      * that has to be begun; and a matrix of less than 2 MiB lies in pages of 4 KiB, each to be looked up. */
     double seconds_per_granule, seconds_per_small_page;
+    double seconds_per_kv_value[MQA_KV_TYPES]; /* a value of K or V into the cache, by its format */
 } mqa_machine;
 
 double mqa_machine_bandwidth(const mqa_machine *machine, double working_set);
@@ -366,6 +370,7 @@ typedef struct mqa_change {
     double gain; /* how much better the figure that the verdict is about becomes: 2 is half the time, or twice
                     the requests */
     bool retrains; /* needs a model trained so */
+    bool settles;  /* what is short (memory, a tenant's budget, a speed that is wanted) no longer is */
 } mqa_change;
 
 #define MQA_REPORT_DESIGNS 8

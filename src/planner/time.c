@@ -26,9 +26,9 @@ typedef struct work {
     const mqa_demand *demand;
     part parts[MAX_PARTS];
     int n_parts;
-    double steps;     /* in all */
-    double values;    /* that go in and out of matrices, of all rows together */
-    double kv_values; /* of K and V that are written */
+    double steps;  /* in all */
+    double values; /* that go in and out of matrices, of all rows together */
+    double rows;   /* of all steps together */
 } work;
 
 /* ---- matrices ---- */
@@ -82,6 +82,7 @@ static mqa_status add_decode_matrices(work *w, double rows, mqa_error *err)
     for (int i = 0; i < w->design->n_matrices; i++)
         MQA_TRY(add_matrix(w, &w->design->matrices[i], 1, 1, rows, err));
     w->steps = 1;
+    w->rows = rows;
     return MQA_OK;
 }
 
@@ -108,6 +109,7 @@ static mqa_status add_prompt_matrices(work *w, double n_tokens, double chunk, mq
         if (rest > 0) MQA_TRY(add_matrix(w, m, 1, of, rest, err));
     }
     w->steps = whole + (rest > 0);
+    w->rows = n_tokens;
     return MQA_OK;
 }
 
@@ -180,12 +182,16 @@ static int group_of_last_layer(const mqa_design *design)
     return design->n_groups - 1;
 }
 
-static double kv_values_of_token(const mqa_design *design)
+/* What putting a row's K and V into the caches of all layers takes. */
+static double write_seconds(const work *w)
 {
+    const double *cost = w->machine->seconds_per_kv_value;
     double sum = 0;
-    for (int i = 0; i < design->n_groups; i++) {
-        const mqa_layer_group *g = &design->groups[i];
-        sum += (double)g->n_layers * g->n_kv_heads * (g->head_dim_qk + (g->v_in_k ? 0 : g->head_dim_vo));
+    for (int i = 0; i < w->design->n_groups; i++) {
+        const mqa_layer_group *g = &w->design->groups[i];
+        const double k = g->head_dim_qk * cost[w->demand->k_type],
+                     v = g->v_in_k ? 0 : g->head_dim_vo * cost[w->demand->v_type];
+        sum += (double)g->n_layers * g->n_kv_heads * (k + v);
     }
     return sum;
 }
@@ -238,7 +244,7 @@ static void add_up(const work *w, mqa_times *t)
     for (int i = 0; i < w->n_parts; i++) add_part(w, &w->parts[i], bandwidth, t);
     add_time(t, &t->overhead, MQA_BOUND_OVERHEAD,
              w->steps * (m->seconds_per_step + layers * m->seconds_per_layer) +
-                 w->values * m->seconds_per_value + w->kv_values * m->seconds_per_kv_value);
+                 w->values * m->seconds_per_value + w->rows * write_seconds(w));
     for (int i = 1; i < MQA_BOUNDS; i++)
         if (t->by_bound[i] > t->by_bound[t->bound]) t->bound = (mqa_bound)i;
     if (bytes > 0) t->intensity = t->operations / bytes;
@@ -251,7 +257,6 @@ mqa_status mqa_time_token(const mqa_design *design, const mqa_machine *machine, 
     work w = {.design = design, .machine = machine, .demand = demand};
     MQA_TRY(add_decode_matrices(&w, (double)demand->requests, err));
     for (int i = 0; i < design->n_groups; i++) add_decoding(&w, &design->groups[i], context);
-    w.kv_values = (double)demand->requests * kv_values_of_token(design);
     add_up(&w, out);
     return MQA_OK;
 }
@@ -266,7 +271,6 @@ mqa_status mqa_time_prompt(const mqa_design *design, const mqa_machine *machine,
     const int last = group_of_last_layer(design);
     for (int i = 0; i < design->n_groups; i++)
         add_prompt(&w, &design->groups[i], i == last, (double)from, (double)n_tokens, demand->chunk);
-    w.kv_values = (double)n_tokens * kv_values_of_token(design);
     add_up(&w, out);
     return MQA_OK;
 }

@@ -8,82 +8,24 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "server/constrain.h"
+#include "openai/constrain.h"
+#include "openai/prompt.h"
+#include "openai/request.h"
 #include "server/endpoints.h"
 #include "server/inside.h"
-#include "server/request.h"
-#include "tokenizer/array.h"
-
-enum { COMPLETION_MAX_TOKENS = 16 }; /* OpenAI's default */
 
 /* ---- prompts ---- */
-
-static bool encode_chat(const mqa_service *s, mqa_job *job, mqa_api_error *e)
-{
-    mqa_ask_message *asked;
-    size_t n;
-    mqa_error err;
-    mqa_chat_message *messages = NULL;
-    bool ok = mqa_ask_messages(&job->ask, &asked, &n, e);
-    if (ok && !(messages = calloc(n, sizeof *messages)))
-        ok = mqa_api_refuse(e, 503, "server_error", "out_of_memory", "no memory for messages");
-    for (size_t i = 0; ok && i < n; i++)
-        messages[i] = (mqa_chat_message){asked[i].role, asked[i].content.n ? asked[i].content.bytes : ""};
-    if (ok) {
-        const mqa_status status =
-            mqa_chat_encode(s->tokenizer, messages, n, MQA_CHAT_OPEN_REPLY, &job->prompts[0], &err);
-        ok = status == MQA_OK || mqa_api_failed(e, status, &err);
-    }
-    free(messages);
-    mqa_ask_messages_free(asked, n);
-    return ok;
-}
-
-/* Text of strangers: "<eos>" in it is plain text. */
-static bool encode_prompt(const mqa_service *s, const json_t *prompt, mqa_tokens *out, mqa_api_error *e)
-{
-    mqa_error err;
-    mqa_status status = MQA_OK;
-    if (json_is_string(prompt)) {
-        status = mqa_tokenizer_encode(s->tokenizer, json_string_value(prompt), json_string_length(prompt),
-                                      MQA_ENCODE_ADD_SPECIAL, out, &err);
-        if (status == MQA_OK && out->n == 0)
-            return mqa_api_invalid(e, "prompt", "an empty prompt, and this model has no token to begin with");
-    } else {
-        for (size_t i = 0; i < json_array_size(prompt) && status == MQA_OK; i++)
-            status = mqa_tokens_push(out, (int32_t)json_integer_value(json_array_get(prompt, i)), &err);
-    }
-    return status == MQA_OK || mqa_api_failed(e, status, &err);
-}
 
 static bool encode_all(const mqa_service *s, mqa_job *job, mqa_api_error *e)
 {
     for (int i = 0; i < job->ask.n_prompts; i++) {
-        mqa_tokens *tokens = &job->prompts[i];
-        const char *param = job->ask.chat ? "messages" : "prompt";
-        if (!(job->ask.chat ? encode_chat(s, job, e) : encode_prompt(s, job->ask.prompts[i], tokens, e)))
-            return false;
-        if ((int64_t)tokens->n >= s->context) {
-            mqa_api_invalid(e, param,
-                            "the prompt has %zu tokens; this model's context is %" PRId64
-                            " tokens, with the answer",
-                            tokens->n, s->context);
-            e->code = "context_length_exceeded";
-            return false;
-        }
-        job->usage.prompt_tokens += (int64_t)tokens->n;
+        if (!mqa_ask_encode(&job->ask, i, s->tokenizer, false, s->context, &job->prompts[i], e)) return false;
+        job->usage.prompt_tokens += (int64_t)job->prompts[i].n;
     }
     return true;
 }
 
 /* ---- to the engine ---- */
-
-static int64_t max_tokens(const mqa_service *s, const mqa_ask *ask, int64_t n_prompt)
-{
-    int64_t n = ask->max_tokens;
-    if (n < 0) n = ask->chat ? s->options.default_max_tokens : COMPLETION_MAX_TOKENS;
-    return n < s->context - n_prompt ? n : s->context - n_prompt;
-}
 
 static bool refuse(mqa_service *s, const mqa_submission *submission, mqa_status status, const mqa_error *err,
                    mqa_api_error *e)
@@ -111,7 +53,8 @@ static bool submit_one(mqa_service *s, mqa_job *job, int i, mqa_api_error *e)
     mqa_logit_bias *bias;
     mqa_submission submission;
     mqa_error err;
-    job->max_tokens = max_tokens(s, &job->ask, (int64_t)job->prompts[i].n);
+    job->max_tokens =
+        mqa_ask_max_tokens(&job->ask, (int64_t)job->prompts[i].n, s->context, s->options.default_max_tokens);
     if (!mqa_request_of_ask(&job->ask, &job->prompts[i], job->max_tokens, &r, &bias, e)) return false;
     r.tenant = job->tenant;
     r.wait_seconds = s->options.queue_seconds;
@@ -224,14 +167,14 @@ static void complete(mqa_service *s, mqa_exchange *x, mqa_asking *asking, bool c
     mqa_job *job = calloc(1, sizeof *job);
     if (!job) {
         mqa_api_refuse(&e, 503, "server_error", "out_of_memory", "no memory for a request");
-        mqa_answer_error(x, &e);
+        mqa_exchange_error(x, &e);
         return;
     }
     mqa_exchange_hold(x);
     job->x = x;
     atomic_init(&job->n_holders, 2); /* this exchange and the worker */
     if (!start(s, x, asking, chat, job, &e)) {
-        mqa_answer_error(x, &e);
+        mqa_exchange_error(x, &e);
         job->n_holders = 1;
         mqa_job_release(s, job);
         return;

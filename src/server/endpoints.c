@@ -13,7 +13,7 @@
 
 static const char as_json[] = "application/json; charset=utf-8";
 
-void mqa_answer_json(mqa_exchange *x, json_t *json)
+void mqa_exchange_json(mqa_exchange *x, json_t *json)
 {
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
@@ -24,7 +24,7 @@ void mqa_answer_json(mqa_exchange *x, json_t *json)
     free(text);
 }
 
-void mqa_answer_error(mqa_exchange *x, const mqa_api_error *error)
+void mqa_exchange_error(mqa_exchange *x, const mqa_api_error *error)
 {
     json_t *json = mqa_api_error_json(error);
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
@@ -47,10 +47,10 @@ void mqa_endpoint_health(mqa_service *s, mqa_exchange *x, mqa_asking *asking)
     if (atomic_load(&s->draining)) {
         mqa_api_error e;
         mqa_api_refuse(&e, 503, "server_error", "shutting_down", "the server is shutting down");
-        mqa_answer_error(x, &e);
+        mqa_exchange_error(x, &e);
         return;
     }
-    mqa_answer_json(x, json_pack("{s:s}", "status", "ok"));
+    mqa_exchange_json(x, json_pack("{s:s}", "status", "ok"));
 }
 
 static json_t *model_json(const mqa_service *s)
@@ -64,7 +64,7 @@ static json_t *model_json(const mqa_service *s)
 void mqa_endpoint_models(mqa_service *s, mqa_exchange *x, mqa_asking *asking)
 {
     (void)asking;
-    mqa_answer_json(x, json_pack("{s:s, s:[o]}", "object", "list", "data", model_json(s)));
+    mqa_exchange_json(x, json_pack("{s:s, s:[o]}", "object", "list", "data", model_json(s)));
 }
 
 /* ---- tokens ---- */
@@ -113,7 +113,7 @@ void mqa_endpoint_tokenize(mqa_service *s, mqa_exchange *x, mqa_asking *asking)
     mqa_api_error e;
     json_t *body;
     if (!parse_object(x, &body, &e)) {
-        mqa_answer_error(x, &e);
+        mqa_exchange_error(x, &e);
         return;
     }
     const json_t *content = json_object_get(body, "content");
@@ -128,10 +128,10 @@ void mqa_endpoint_tokenize(mqa_service *s, mqa_exchange *x, mqa_asking *asking)
         ok = status == MQA_OK || mqa_api_failed(&e, status, &err);
     }
     if (ok)
-        mqa_answer_json(
+        mqa_exchange_json(
             x, json_pack("{s:o}", "tokens", tokens_json(s, &tokens, flag_of(body, "with_pieces", false))));
     else
-        mqa_answer_error(x, &e);
+        mqa_exchange_error(x, &e);
     mqa_tokens_free(&tokens);
     json_decref(body);
 }
@@ -158,7 +158,7 @@ void mqa_endpoint_detokenize(mqa_service *s, mqa_exchange *x, mqa_asking *asking
     mqa_api_error e;
     json_t *body;
     if (!parse_object(x, &body, &e)) {
-        mqa_answer_error(x, &e);
+        mqa_exchange_error(x, &e);
         return;
     }
     mqa_tokens tokens = {0};
@@ -172,9 +172,9 @@ void mqa_endpoint_detokenize(mqa_service *s, mqa_exchange *x, mqa_asking *asking
     if (ok && status == MQA_OK) status = mqa_detokenizer_finish(stream, &text, &err);
     if (status != MQA_OK) ok = mqa_api_failed(&e, status, &err);
     if (ok)
-        mqa_answer_json(x, json_pack("{s:o}", "content", json_stringn(text.n ? text.bytes : "", text.n)));
+        mqa_exchange_json(x, json_pack("{s:o}", "content", json_stringn(text.n ? text.bytes : "", text.n)));
     else
-        mqa_answer_error(x, &e);
+        mqa_exchange_error(x, &e);
     mqa_detokenizer_destroy(&stream);
     mqa_text_free(&text);
     mqa_tokens_free(&tokens);

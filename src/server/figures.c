@@ -78,7 +78,7 @@ void mqa_endpoint_metrics(mqa_service *s, mqa_exchange *x, mqa_asking *asking)
         mqa_exchange_answer(x, 200, "text/plain; version=0.0.4; charset=utf-8", out.bytes, out.n);
     } else {
         mqa_api_failed(&e, status, &err);
-        mqa_answer_error(x, &e);
+        mqa_exchange_error(x, &e);
     }
     mqa_text_free(&out);
 }
@@ -94,7 +94,7 @@ void mqa_endpoint_status(mqa_service *s, mqa_exchange *x, mqa_asking *asking)
     const mqa_status status = mqa_engine_get_stats(s->engine, &stats, &err);
     if (status != MQA_OK) {
         mqa_api_failed(&e, status, &err);
-        mqa_answer_error(x, &e);
+        mqa_exchange_error(x, &e);
         return;
     }
     json_t *tenants = json_array();
@@ -107,8 +107,8 @@ void mqa_endpoint_status(mqa_service *s, mqa_exchange *x, mqa_asking *asking)
                                         (json_int_t)t.bytes_kept, "budget_bytes", (json_int_t)t.budget_bytes,
                                         "running", t.running, "waiting", t.waiting));
     }
-    mqa_answer_json(x, json_pack("{s:s, s:s, s:I, s:I, s:i, s:i, s:o}", "model", s->model_name, "recipe",
-                                 s->fingerprint, "kv_bytes", (json_int_t)stats.bytes_in_use,
-                                 "kv_budget_bytes", (json_int_t)stats.budget_bytes, "running", stats.running,
-                                 "waiting", stats.waiting, "tenants", tenants));
+    mqa_exchange_json(x, json_pack("{s:s, s:s, s:I, s:I, s:i, s:i, s:o}", "model", s->model_name, "recipe",
+                                   s->fingerprint, "kv_bytes", (json_int_t)stats.bytes_in_use,
+                                   "kv_budget_bytes", (json_int_t)stats.budget_bytes, "running",
+                                   stats.running, "waiting", stats.waiting, "tenants", tenants));
 }

@@ -166,7 +166,7 @@ static void send_error(mqa_service *s, mqa_job *job)
 {
     mqa_text out = {0};
     if (!job->streaming) {
-        mqa_answer_error(job->x, &job->error);
+        mqa_exchange_error(job->x, &job->error);
         return;
     }
     if (mqa_answer_error_event(&job->error, &out, NULL) == MQA_OK) send_text(s, job, &out);

@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 
 #include "mqa/engine.h"
-#include "server/answer.h"
+#include "openai/answer.h"
 #include "server/http.h"
 
 struct mqa_service;

@@ -121,10 +121,19 @@ static json_t *ids_json(const mqa_tokens *tokens)
 /* What of the request decides which tokens are drawn, with what it left to the server. */
 static json_t *parameters_json(const mqa_receipt_facts *f)
 {
-    static const char *const as_given[] = {
-        "top_p",          "min_p", "top_k",      "presence_penalty", "frequency_penalty",
-        "repeat_penalty", "stop",  "logit_bias", "ignore_eos",       "response_format",
-        "grammar"};
+    static const char *const as_given[] = {"top_p",
+                                           "min_p",
+                                           "top_k",
+                                           "presence_penalty",
+                                           "frequency_penalty",
+                                           "repeat_penalty",
+                                           "repetition_penalty",
+                                           "stop_token_ids",
+                                           "stop",
+                                           "logit_bias",
+                                           "ignore_eos",
+                                           "response_format",
+                                           "grammar"};
     json_t *out =
         json_pack("{s:f, s:I, s:i, s:I}", "temperature", f->ask->temperature, "seed",
                   (json_int_t)f->ask->seed, "n", f->ask->n, "max_tokens", (json_int_t)f->max_tokens);

@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 #include "mqa/engine.h"
-#include "server/ask.h"
+#include "openai/ask.h"
 
 enum { MQA_RECEIPT_VERSION = 1, MQA_HASH_HEX = 65, MQA_PUBLIC_KEY_TEXT = 44 };
 

@@ -75,7 +75,7 @@ void mqa_routes_begin(void *user, mqa_exchange *x)
         mqa_api_refuse(&e, 503, "server_error", "out_of_memory", "no memory for a request");
     else if ((asking->route = find_route(x, &e)) && may(s, x, asking, &e))
         return;
-    mqa_answer_error(x, &e);
+    mqa_exchange_error(x, &e);
 }
 
 void mqa_routes_handle(void *user, mqa_exchange *x)

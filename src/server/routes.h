@@ -5,7 +5,7 @@
 #ifndef MQA_SERVER_ROUTES_H
 #define MQA_SERVER_ROUTES_H
 
-#include "server/api_error.h"
+#include "openai/api_error.h"
 #include "server/http.h"
 #include "server/tenants.h"
 
@@ -38,8 +38,8 @@ void mqa_routes_handle(void *user, mqa_exchange *x);
 void mqa_routes_end(void *user, mqa_exchange *x);
 
 /* Answers with an error in OpenAI's form. */
-void mqa_answer_error(mqa_exchange *x, const mqa_api_error *error);
+void mqa_exchange_error(mqa_exchange *x, const mqa_api_error *error);
 /* Answers 200 with JSON; drops the reference. */
-void mqa_answer_json(mqa_exchange *x, json_t *json);
+void mqa_exchange_json(mqa_exchange *x, json_t *json);
 
 #endif

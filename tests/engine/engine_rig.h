@@ -6,7 +6,6 @@
 #define TESTS_ENGINE_ENGINE_RIG_H
 
 #include "../model/rig.h"
-#include "../model/synthetic.h"
 
 #include "mqa/engine.h"
 
@@ -143,7 +142,7 @@ static inline mqa_tenant_stats tenant_stats_of(mqa_engine *engine, int index)
 static inline void assert_budgets_kept(mqa_engine *engine, mqa_admission admission)
 {
     const mqa_engine_stats s = stats_of(engine);
-    assert_true(s.bytes_in_use <= s.budget_bytes);
+    assert_true(s.bytes_in_use <= s.budget_bytes && s.bytes_resident <= s.budget_bytes);
     assert_true(s.bytes_kept <= s.bytes_in_use);
     /* What running choices hold they have claimed. */
     assert_true(s.bytes_in_use - s.bytes_kept <= s.bytes_reserved);

@@ -5,6 +5,8 @@
  */
 #include "engine_rig.h"
 
+#include "../model/synthetic.h"
+
 #include <math.h>
 
 static char path[64];

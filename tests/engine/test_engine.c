@@ -5,7 +5,12 @@
  */
 #include "engine_rig.h"
 
+#include "../model/synthetic.h"
+
 #include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/state.h"
 
 static char path[64];
 
@@ -238,7 +243,28 @@ static void pins_are_there_for_all(void **state)
             assert_same(r, expected);
             free(r), free(expected);
         }
-        /* What tenants hold of it costs them nothing. */
+        /* What is pinned is nobody else's, but for who shares it. */
+        const size_t least = mqa_engine_request_bytes(s.engine, 600, 2, 1);
+        mqa_engine_options tight = o;
+        tight.kv_budget_bytes = pinned + least / 2;
+        mqa_engine *small;
+        OK(mqa_engine_create(s.r.model, &tight, &small, &err));
+        OK(mqa_engine_pin(small, s.tokens, 500, &id, &err));
+        pin = (reply){.id = id};
+        run_until_over(small, &pin);
+        mqa_request q = request_of(s.tokens, 600, 2);
+        mqa_submission out;
+        if (m == 1) { /* no ring: what it shares is most of what it needs */
+            reply *r = submit(small, &q);
+            run_until_over(small, r);
+            assert_true(r->finish == MQA_FINISH_LENGTH && r->usage.cached_tokens == 500);
+            free(r);
+        }
+        q.prompt = s.tokens + 1;
+        assert_int_equal(mqa_engine_submit(small, &q, &out, NULL), MQA_ERR_BUDGET);
+        assert_true(out.refusal == MQA_REFUSAL_TOO_LARGE && out.available == tight.kv_budget_bytes - pinned);
+        mqa_engine_destroy(&small);
+        id = 1;
         OK(mqa_engine_unpin(s.engine, id, &err));
         assert_int_equal(mqa_engine_unpin(s.engine, id, NULL), MQA_ERR_NOT_FOUND);
         for (int i = 0; i < 2; i++) OK(mqa_engine_tenant_remove(s.engine, names[i], &err));
@@ -286,6 +312,13 @@ static void what_never_fits_is_refused_at_once(void **state)
     const mqa_engine_stats stats = stats_of(s.engine);
     assert_true(stats.refused == 2 && stats.finished == 4);
 
+    /* What fitted when it came, and then no more. */
+    r = submit(s.engine, &q);
+    tenant(s.engine, "small", bytes / 2, 1);
+    run_until_over(s.engine, r);
+    assert_true(r->finish == MQA_FINISH_ERROR && r->status == MQA_ERR_BUDGET);
+    free(r);
+
     static const int32_t bad[] = {-1};
     mqa_request wrong[8];
     for (int i = 0; i < 8; i++) wrong[i] = request_of(s.tokens, 10, 1);
@@ -329,6 +362,79 @@ static void the_worst_case_is_enough(void **state)
         }
         end(&s);
     }
+}
+
+/* Cached pages are others' to take, until somebody begins with them: from then on they count. */
+static void what_is_cached_counts_once_it_is_used(void **state)
+{
+    (void)state;
+    mqa_engine_options o = mqa_engine_options_default();
+    served s = serve(&small_llama, &o);
+    const size_t page = mqa_engine_request_bytes(s.engine, 1, 1, 1);
+    const size_t both =
+        mqa_engine_request_bytes(s.engine, 640, 60, 1) + mqa_engine_request_bytes(s.engine, 20, 300, 1);
+    end(&s);
+    for (int enough = 0; enough < 2; enough++) {
+        o.kv_budget_bytes = both - (enough ? 0 : page);
+        s = serve(&small_llama, &o);
+        mqa_request q = request_of(s.tokens, 600, 60);
+        reply *first = submit(s.engine, &q);
+        run_until_over(s.engine, first); /* 659 tokens stay */
+        q = request_of(s.tokens + 700, 20, 300);
+        reply *other = submit(s.engine, &q);
+        for (int i = 0; i < 5; i++) step(s.engine);
+        int32_t text[640];
+        memcpy(text, s.tokens, 600 * sizeof *text);
+        memcpy(text + 600, first->choices[0].tokens, 40 * sizeof *text);
+        q = request_of(text, 640, 60);
+        reply *next = submit(s.engine, &q);
+        for (int i = 0; i < 5; i++) step(s.engine);
+        assert_int_equal(stats_of(s.engine).running, 1 + enough);
+        while (!next->over || !other->over) {
+            step(s.engine);
+            assert_budgets_kept(s.engine, MQA_ADMISSION_RESERVE);
+            take_events(s.engine, next);
+            take_events(s.engine, other);
+        }
+        assert_int_equal(next->usage.cached_tokens, enough ? 639 : next->usage.cached_tokens);
+        free(first), free(other), free(next);
+        end(&s);
+    }
+}
+
+/* What was preempted comes before what is new. */
+static void the_preempted_come_first(void **state)
+{
+    (void)state;
+    mqa_engine_options o = mqa_engine_options_default();
+    o.admission = MQA_ADMISSION_OVERCOMMIT;
+    served s = serve(&small_llama, &o);
+    const size_t page = mqa_engine_request_bytes(s.engine, 1, 1, 1);
+    end(&s);
+    o.kv_budget_bytes = 9 * page;
+    s = serve(&small_llama, &o);
+    reply *r[3];
+    mqa_request q[3];
+    for (int i = 0; i < 3; i++) q[i] = request_of(s.tokens + 50 * i, 10, i < 2 ? 500 : 20);
+    for (int i = 0; i < 2; i++) r[i] = submit(s.engine, &q[i]);
+    for (int i = 0; stats_of(s.engine).preempted == 0; i++) {
+        assert_true(i < 1000);
+        step(s.engine);
+    }
+    r[2] = submit(s.engine, &q[2]);
+    for (int i = 0; !r[0]->over; i++) {
+        step(s.engine);
+        take_events(s.engine, r[0]), take_events(s.engine, r[2]);
+        if (!r[0]->over) assert_int_equal(r[2]->choices[0].n, 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        run_until_over(s.engine, r[i]);
+        reply *expected = alone(s.r.model, &q[i]);
+        assert_same(r[i], expected);
+        free(r[i]), free(expected);
+    }
+    assert_int_equal(stats_of(s.engine).preempted, 1);
+    end(&s);
 }
 
 /* The tenant's budget is for one at a time: the others wait, up to their deadlines. */
@@ -482,49 +588,35 @@ static void a_long_prompt_stalls_nobody(void **state)
     end(&s);
 }
 
-/* Steps take a second for every 100 rows and one more: the rows of prompts go down to what step_seconds lets.
- */
-typedef struct row_clock {
-    mqa_engine *engine;
-    double now;
-    bool inside;
-} row_clock;
-
-static double slow_clock(void *user)
-{
-    return ((row_clock *)user)->now;
-}
-
+/* While somebody generates, a step has as many rows of prompts as its time is said to allow. */
 static void prompts_leave_time_for_answers(void **state)
 {
     (void)state;
-    row_clock clock = {0};
+    double now = 1;
     mqa_engine_options o = mqa_engine_options_default();
-    o.step_seconds = 2;
-    o.now = slow_clock;
-    o.now_user = &clock;
-    served s = serve(&small_llama, &o);
-    mqa_request q = request_of(s.tokens, 10, 400);
-    reply *chat = submit(s.engine, &q);
-    for (int i = 0; i < 3; i++) step(s.engine);
-    q = request_of(s.tokens + 3, 1800, 1);
-    reply *book = submit(s.engine, &q);
-    uint64_t rows = stats_of(s.engine).prompt_rows;
-    int64_t last = 0;
-    for (int i = 0; i < 300 && !book->over; i++) {
+    o.now = now_of;
+    o.now_user = &now;
+    for (int given = 0; given < 2; given++) {
+        o.step_seconds = given ? 2 : 0;
+        served s = serve(&small_llama, &o);
+        mqa_request q = request_of(s.tokens, 10, 400);
+        reply *chat = submit(s.engine, &q);
+        for (int i = 0; i < 3; i++) step(s.engine);
+        q = request_of(s.tokens + 3, 1800, 1);
+        reply *book = submit(s.engine, &q);
+        for (int i = 0; i < 300; i++) { /* a second, and one more for every 100 rows */
+            mqa_learn(s.engine, 1, 0, 1);
+            mqa_learn(s.engine, 3, 200, 1);
+        }
+        const uint64_t before = stats_of(s.engine).prompt_rows;
         step(s.engine);
-        last = (int64_t)(stats_of(s.engine).prompt_rows - rows);
-        rows += (uint64_t)last;
-        take_events(s.engine, book);
-        take_events(s.engine, chat);
-        assert_true(last <= 512);
+        assert_in_range(stats_of(s.engine).prompt_rows - before, given ? 99 : 74, given ? 100 : 75);
+        mqa_engine_cancel(s.engine, chat->id);
+        run_until_over(s.engine, chat);
+        run_until_over(s.engine, book);
+        free(chat), free(book);
+        end(&s);
     }
-    assert_true(book->over); /* with a clock that stands still nothing is learned: the first guess stays */
-    assert_true(chat->choices[0].n >= 1800 / 64);
-    mqa_engine_cancel(s.engine, chat->id);
-    run_until_over(s.engine, chat);
-    free(chat), free(book);
-    end(&s);
 }
 
 /* ---- threads ---- */
@@ -567,7 +659,7 @@ static void *ask(void *arg)
 
 typedef struct stepping {
     mqa_engine *engine;
-    volatile int stop;
+    atomic_int stop;
 } stepping;
 
 static void *work(void *arg)
@@ -658,6 +750,8 @@ int main(void)
         cmocka_unit_test(pins_are_there_for_all),
         cmocka_unit_test(what_never_fits_is_refused_at_once),
         cmocka_unit_test(the_worst_case_is_enough),
+        cmocka_unit_test(what_is_cached_counts_once_it_is_used),
+        cmocka_unit_test(the_preempted_come_first),
         cmocka_unit_test(what_has_no_room_waits),
         cmocka_unit_test(nobody_starves),
         cmocka_unit_test(prompts_take_turns_by_weight),

@@ -8,6 +8,8 @@
  */
 #include "engine_rig.h"
 
+#include "../model/synthetic.h"
+
 #include "model/session.h"
 
 enum { TENANTS = 3, REQUESTS = 24, LONGEST_PROMPT = 420, STEMS = 4 };

@@ -5,15 +5,15 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#ifndef MQA_SERVER_ANSWER_H
-#define MQA_SERVER_ANSWER_H
+#ifndef MQA_OPENAI_ANSWER_H
+#define MQA_OPENAI_ANSWER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "mqa/engine.h"
 #include "mqa/tokenizer.h"
-#include "server/ask.h"
+#include "openai/ask.h"
 
 typedef struct mqa_answer mqa_answer;
 
@@ -51,7 +51,8 @@ mqa_status mqa_answer_take_events(mqa_answer *answer, mqa_text *out, mqa_error *
 /* The last events: the usage where it is wanted, with what extra has (may be NULL), and [DONE]. */
 mqa_status mqa_answer_end_events(const mqa_answer *answer, const mqa_answer_usage *usage, json_t *extra,
                                  mqa_text *out, mqa_error *err);
-/* The whole answer as one object; extra (may be NULL) joins it. */
+/* The whole answer as one object; extra (may be NULL) joins it. NULL: no memory. */
+json_t *mqa_answer_json(const mqa_answer *answer, const mqa_answer_usage *usage, json_t *extra);
 mqa_status mqa_answer_whole(const mqa_answer *answer, const mqa_answer_usage *usage, json_t *extra,
                             mqa_text *out, mqa_error *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/constrain.h"
+#include "openai/constrain.h"
 
 #include <stdlib.h>
 #include <string.h>

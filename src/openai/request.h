@@ -2,11 +2,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#ifndef MQA_SERVER_REQUEST_H
-#define MQA_SERVER_REQUEST_H
+#ifndef MQA_OPENAI_REQUEST_H
+#define MQA_OPENAI_REQUEST_H
 
 #include "mqa/engine.h"
-#include "server/ask.h"
+#include "openai/ask.h"
 
 /* Everything but tenant, deadlines and mask. max_tokens: resolved. *bias: the caller's to free() after
  * submit. */

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "server/answer.h"
+#include "openai/answer.h"
 
 enum { N_VOCAB = 1000 };
 static mqa_tokenizer *tokenizer;

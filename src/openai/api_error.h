@@ -2,8 +2,8 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#ifndef MQA_SERVER_API_ERROR_H
-#define MQA_SERVER_API_ERROR_H
+#ifndef MQA_OPENAI_API_ERROR_H
+#define MQA_OPENAI_API_ERROR_H
 
 #include <jansson.h>
 #include <stdbool.h>

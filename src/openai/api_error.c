@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/api_error.h"
+#include "openai/api_error.h"
 
 #include <stdarg.h>
 #include <stdio.h>

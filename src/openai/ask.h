@@ -1,20 +1,20 @@
 /* What a client asks for: the body of /v1/completions or /v1/chat/completions, checked.
  *
- * Field names, defaults and ranges are OpenAI's; top_k, min_p, repeat_penalty, ignore_eos and receipt are
- * additions. What isn't known is ignored, as theirs does not; what is known and not supported is refused,
- * never ignored.
+ * Field names, defaults and ranges are OpenAI's; top_k, min_p, repetition_penalty (or repeat_penalty),
+ * stop_token_ids, grammar, ignore_eos and receipt are additions. What isn't known is ignored, as theirs does
+ * not; what is known and not supported is refused, never ignored.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#ifndef MQA_SERVER_ASK_H
-#define MQA_SERVER_ASK_H
+#ifndef MQA_OPENAI_ASK_H
+#define MQA_OPENAI_ASK_H
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "mqa/tokenizer.h"
-#include "server/api_error.h"
+#include "openai/api_error.h"
 
 enum {
     MQA_ASK_MAX_CHOICES = 16,
@@ -58,6 +58,7 @@ typedef struct mqa_ask {
     uint64_t seed;
     mqa_ask_text stops[MQA_ASK_MAX_STOPS];
     int n_stops;
+    mqa_tokens stop_tokens;
     int top_logprobs; /* -1: no logprobs; else how many likeliest besides the token's own */
     mqa_ask_bias *biases;
     int n_biases;
@@ -70,6 +71,8 @@ typedef struct mqa_ask {
 /* out is to be freed, whatever comes back. false: *error says why. n_vocab bounds token ids. */
 bool mqa_ask_parse(const char *body, size_t n_bytes, bool chat, int n_vocab, mqa_ask *out,
                    mqa_api_error *error);
+/* The same from JSON, of which it keeps a reference. */
+bool mqa_ask_read(json_t *body, bool chat, int n_vocab, mqa_ask *out, mqa_api_error *error);
 void mqa_ask_free(mqa_ask *ask);
 
 /* The conversation: roles and contents, contents of several text parts joined. *out: an array of n, freed by

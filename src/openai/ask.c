@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/ask.h"
+#include "openai/ask.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -70,6 +70,27 @@ static bool take_stops(mqa_ask *a, mqa_api_error *e)
     size_t i;
     json_t *item;
     json_array_foreach((json_t *)v, i, item) if (!take_stop(a, item, e)) return false;
+    return true;
+}
+
+static bool take_stop_tokens(mqa_ask *a, int n_vocab, mqa_api_error *e)
+{
+    const json_t *list = field(a->root, "stop_token_ids");
+    if (list && (!json_is_array(list) || json_array_size(list) > MQA_ASK_MAX_BIASES))
+        return mqa_api_invalid(e, "stop_token_ids",
+                               "'stop_token_ids' must be an array of at most %d token ids",
+                               MQA_ASK_MAX_BIASES);
+    size_t i;
+    json_t *v;
+    json_array_foreach((json_t *)list, i, v)
+    {
+        mqa_error err;
+        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= n_vocab)
+            return mqa_api_invalid(e, "stop_token_ids", "'stop_token_ids[%zu]' is no token id of this model",
+                                   i);
+        const mqa_status status = mqa_tokens_push(&a->stop_tokens, (int32_t)json_integer_value(v), &err);
+        if (status != MQA_OK) return mqa_api_failed(e, status, &err);
+    }
     return true;
 }
 
@@ -246,37 +267,53 @@ static bool take_all(mqa_ask *a, int n_vocab, mqa_api_error *e)
         take_real(r, "min_p", 0, 1, &a->min_p, e) && take_int(r, "top_k", 0, INT32_MAX, &a->top_k, e) &&
         take_real(r, "presence_penalty", -2, 2, &a->presence_penalty, e) &&
         take_real(r, "frequency_penalty", -2, 2, &a->frequency_penalty, e) &&
-        take_real(r, "repeat_penalty", 0.01, 100, &a->repeat_penalty, e) && take_seed(a, e) &&
-        take_bool(r, "stream", &a->stream, e) && take_bool(r, "echo", &a->echo, e) &&
-        take_bool(r, "ignore_eos", &a->ignore_eos, e) && take_bool(r, "receipt", &a->receipt, e) &&
-        take_bool(stream, "include_usage", &a->include_usage, e) && take_stops(a, e) &&
-        take_biases(a, n_vocab, e) && take_logprobs(a, e) && take_format(a, e);
+        take_real(r, "repeat_penalty", 0.01, 100, &a->repeat_penalty, e) &&
+        take_real(r, "repetition_penalty", 0.01, 100, &a->repeat_penalty, e) &&
+        take_stop_tokens(a, n_vocab, e) && take_seed(a, e) && take_bool(r, "stream", &a->stream, e) &&
+        take_bool(r, "echo", &a->echo, e) && take_bool(r, "ignore_eos", &a->ignore_eos, e) &&
+        take_bool(r, "receipt", &a->receipt, e) && take_bool(stream, "include_usage", &a->include_usage, e) &&
+        take_stops(a, e) && take_biases(a, n_vocab, e) && take_logprobs(a, e) && take_format(a, e);
     a->n = (int)n;
     return ok;
 }
 
-bool mqa_ask_parse(const char *body, size_t n_bytes, bool chat, int n_vocab, mqa_ask *out,
-                   mqa_api_error *error)
+static mqa_ask defaults(bool chat)
 {
-    *out = (mqa_ask){.chat = chat,
+    return (mqa_ask){.chat = chat,
                      .max_tokens = -1,
                      .temperature = 1,
                      .top_p = 1,
                      .repeat_penalty = 1,
                      .top_logprobs = -1};
+}
+
+bool mqa_ask_read(json_t *body, bool chat, int n_vocab, mqa_ask *out, mqa_api_error *error)
+{
+    *out = defaults(chat);
+    out->root = json_incref(body);
+    if (!json_is_object(body)) return mqa_api_invalid(error, NULL, "the body must be a JSON object");
+    return take_all(out, n_vocab, error);
+}
+
+bool mqa_ask_parse(const char *body, size_t n_bytes, bool chat, int n_vocab, mqa_ask *out,
+                   mqa_api_error *error)
+{
     json_error_t where;
-    out->root = json_loadb(body, n_bytes, JSON_ALLOW_NUL, &where);
-    if (!out->root)
+    json_t *root = json_loadb(body, n_bytes, JSON_ALLOW_NUL, &where);
+    *out = defaults(chat);
+    if (!root)
         return mqa_api_invalid(error, NULL, "the body is no JSON: %s (line %d, column %d)", where.text,
                                where.line, where.column);
-    if (!json_is_object(out->root)) return mqa_api_invalid(error, NULL, "the body must be a JSON object");
-    return take_all(out, n_vocab, error);
+    const bool ok = mqa_ask_read(root, chat, n_vocab, out, error);
+    json_decref(root);
+    return ok;
 }
 
 void mqa_ask_free(mqa_ask *ask)
 {
     json_decref(ask->root);
     free(ask->biases);
+    mqa_tokens_free(&ask->stop_tokens);
     *ask = (mqa_ask){0};
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/request.h"
+#include "openai/request.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,6 +27,8 @@ bool mqa_request_of_ask(const mqa_ask *a, const mqa_tokens *prompt, int64_t max_
     out->repetition_penalty = (float)a->repeat_penalty;
     out->bias = *bias;
     out->n_bias = a->n_biases;
+    out->stop_tokens = a->stop_tokens.ids;
+    out->n_stop_tokens = (int)a->stop_tokens.n;
     out->ignore_end = a->ignore_eos;
     out->n_logprobs = a->top_logprobs;
     return true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/answer.h"
+#include "openai/answer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +52,8 @@ mqa_status mqa_answer_create(const mqa_answer_options *o, mqa_answer **out, mqa_
                             ? MQA_OK
                             : mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for an answer");
     for (int i = 0; i < n && status == MQA_OK; i++)
-        status = mqa_detokenizer_create(o->tokenizer, 0, &a->choices[i].stream, err);
+        status = mqa_detokenizer_create(o->tokenizer, o->ask->chat ? MQA_DECODE_STRIP_PREFIX : 0,
+                                        &a->choices[i].stream, err);
     if (status != MQA_OK)
         mqa_answer_destroy(&a);
     else
@@ -345,8 +346,7 @@ mqa_status mqa_answer_end_events(const mqa_answer *a, const mqa_answer_usage *us
     return mqa_text_append(out, done, sizeof done - 1, err);
 }
 
-mqa_status mqa_answer_whole(const mqa_answer *a, const mqa_answer_usage *usage, json_t *extra, mqa_text *out,
-                            mqa_error *err)
+json_t *mqa_answer_json(const mqa_answer *a, const mqa_answer_usage *usage, json_t *extra)
 {
     json_t *choices = json_array();
     for (int i = 0; i < a->n_choices; i++) {
@@ -363,7 +363,13 @@ mqa_status mqa_answer_whole(const mqa_answer *a, const mqa_answer_usage *usage, 
     json_t *json = envelope(a, false, choices);
     if (json) json_object_set_new(json, "usage", usage_json(usage));
     if (json && extra) json_object_update(json, extra);
-    return append_json(out, json, "", "", err);
+    return json;
+}
+
+mqa_status mqa_answer_whole(const mqa_answer *a, const mqa_answer_usage *usage, json_t *extra, mqa_text *out,
+                            mqa_error *err)
+{
+    return append_json(out, mqa_answer_json(a, usage, extra), "", "", err);
 }
 
 mqa_status mqa_answer_error_event(const mqa_api_error *error, mqa_text *out, mqa_error *err)

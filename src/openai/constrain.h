@@ -2,12 +2,12 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#ifndef MQA_SERVER_CONSTRAIN_H
-#define MQA_SERVER_CONSTRAIN_H
+#ifndef MQA_OPENAI_CONSTRAIN_H
+#define MQA_OPENAI_CONSTRAIN_H
 
 #include "mqa/engine.h"
 #include "mqa/grammar.h"
-#include "server/ask.h"
+#include "openai/ask.h"
 
 /* *out: fill NULL where the ask has no format; else the engine's, which releases it, or the caller's to
  * release if it isn't submitted. */
