@@ -50,6 +50,9 @@ mqa_status calibrate_feed_forward(mqa_context *ctx, calibrate_ff *ff, const int 
  * arithmetic takes `arithmetic` from a cache: what is left of `measured` is what memory takes longer. */
 double calibrate_memory_share(const mqa_machine *roof, double bytes, double working_set, double arithmetic,
                               double measured);
+/* So many of a curve's points, few rows, are measured from memory; more rows are held by arithmetic, and
+ * their shares of bandwidth are taken to be the last one's. */
+#define CALIBRATE_FROM_MEMORY 3
 /* roof: bandwidth, caches, curve_bytes and peaks are there. */
 mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weight_class c, mqa_curve *out,
                             mqa_error *err);

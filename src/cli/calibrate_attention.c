@@ -1,4 +1,4 @@
-/* Attention, on the rigs of `mqa bench attention`: memory by one row over a KV cache beyond the CPU's,
+/* Attention, on the rigs of `mqa bench attention`: memory by few rows over a KV cache beyond the CPU's,
  * arithmetic by few and many rows over one that stays in them.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -77,7 +77,6 @@ static mqa_status measure_rows(mqa_context *ctx, const mqa_machine *roof, mqa_kv
 mqa_status calibrate_attention(mqa_context *ctx, const mqa_machine *roof, mqa_kv_type type, mqa_curve *out,
                                double *per_value, mqa_error *err)
 {
-    static const int one = 1;
     const mqa_cache_config config = {.struct_size = sizeof config,
                                      .n_layers = 1,
                                      .n_kv_heads = KV_HEADS,
@@ -87,12 +86,15 @@ mqa_status calibrate_attention(mqa_context *ctx, const mqa_machine *roof, mqa_kv
                                      .v_type = type,
                                      .page_tokens = 64};
     const int64_t tokens = MEMORY_BYTES / (int64_t)mqa_cache_page_bytes(&config) * 64;
-    times t[MQA_CURVE_POINTS], memory;
+    times t[MQA_CURVE_POINTS];
     MQA_TRY(
         measure_rows(ctx, roof, type, CACHED_TOKENS, mqa_curve_rows, MQA_CURVE_POINTS, t, per_value, err));
     for (int i = 0; i < MQA_CURVE_POINTS; i++) out->share[i] = t[i].arithmetic / t[i].measured;
-    MQA_TRY(measure_rows(ctx, roof, type, tokens, &one, 1, &memory, NULL, err));
-    out->memory = calibrate_memory_share(roof, memory.bytes, memory.bytes, memory.arithmetic / out->share[0],
-                                         memory.measured);
+    MQA_TRY(measure_rows(ctx, roof, type, tokens, mqa_curve_rows, CALIBRATE_FROM_MEMORY, t, NULL, err));
+    for (int i = 0; i < MQA_CURVE_POINTS; i++)
+        out->memory[i] = i < CALIBRATE_FROM_MEMORY
+                             ? calibrate_memory_share(roof, t[i].bytes, t[i].bytes,
+                                                      t[i].arithmetic / out->share[i], t[i].measured)
+                             : out->memory[i - 1];
     return MQA_OK;
 }

@@ -105,15 +105,19 @@ mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weigh
 {
     static const uint32_t types[MQA_WEIGHT_CLASSES] = {MQA_GGUF_F32,  MQA_GGUF_BF16, MQA_GGUF_Q8_0,
                                                        MQA_GGUF_Q6_K, MQA_GGUF_Q5_0, MQA_GGUF_Q4_K};
-    static const int one = 1;
     calibrate_ff wide = {.type = types[c], .embd = WIDE_EMBD, .ff = WIDE_FF};
     calibrate_ff cached = {.type = types[c], .embd = CACHED_EMBD, .ff = CACHED_FF, .cached = true};
     double seconds[MQA_CURVE_POINTS];
     MQA_TRY(calibrate_feed_forward(ctx, &cached, mqa_curve_rows, MQA_CURVE_POINTS, seconds, err));
     const double row = 2.0 * 3 * CACHED_EMBD * CACHED_FF / roof->peak[mqa_rate_of_weights(c)];
     for (int i = 0; i < MQA_CURVE_POINTS; i++) out->share[i] = row * mqa_curve_rows[i] / seconds[i];
-    const double arithmetic = seconds[0] * WIDE_EMBD * WIDE_FF / (CACHED_EMBD * CACHED_FF);
-    MQA_TRY(calibrate_feed_forward(ctx, &wide, &one, 1, seconds, err));
-    out->memory = calibrate_memory_share(roof, wide.layer_bytes, wide.working_set, arithmetic, seconds[0]);
+    double measured[CALIBRATE_FROM_MEMORY];
+    const double wider = (double)WIDE_EMBD * WIDE_FF / (CACHED_EMBD * CACHED_FF);
+    MQA_TRY(calibrate_feed_forward(ctx, &wide, mqa_curve_rows, CALIBRATE_FROM_MEMORY, measured, err));
+    for (int i = 0; i < MQA_CURVE_POINTS; i++)
+        out->memory[i] = i < CALIBRATE_FROM_MEMORY
+                             ? calibrate_memory_share(roof, wide.layer_bytes, wide.working_set,
+                                                      seconds[i] * wider, measured[i])
+                             : out->memory[i - 1];
     return MQA_OK;
 }

@@ -12,15 +12,12 @@ static mqa_machine ideal(const mqa_machine *machine)
 {
     mqa_machine m = *machine;
     for (int p = 0; p < MQA_CURVE_POINTS; p++) {
-        for (int i = 0; i < MQA_WEIGHT_CLASSES; i++) m.linear[i].share[p] = 1;
-        for (int i = 0; i < MQA_KV_TYPES; i++) m.attention[i].share[p] = 1;
+        for (int i = 0; i < MQA_WEIGHT_CLASSES; i++) m.linear[i].share[p] = m.linear[i].memory[p] = 1;
+        for (int i = 0; i < MQA_KV_TYPES; i++) m.attention[i].share[p] = m.attention[i].memory[p] = 1;
     }
     for (int i = 0; i < MQA_KV_TYPES; i++) m.seconds_per_kv_value[i] = 0;
     m.seconds_per_step = m.seconds_per_layer = m.seconds_per_value = 0;
-    m.seconds_per_granule = m.seconds_per_small_page = 0;
-    for (int i = 0; i < MQA_WEIGHT_CLASSES; i++) m.linear[i].memory = 1;
-    for (int i = 0; i < MQA_KV_TYPES; i++) m.attention[i].memory = 1;
-    m.curve_bytes = 0;
+    m.curve_bytes = m.seconds_per_granule = m.seconds_per_small_page = 0;
     return m;
 }
 

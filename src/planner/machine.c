@@ -9,16 +9,16 @@
 
 const int mqa_curve_rows[MQA_CURVE_POINTS] = {1, 4, 16, 64, 256, 1024};
 
-double mqa_curve_at(const mqa_curve *curve, double rows)
+double mqa_curve_at(const double shares[MQA_CURVE_POINTS], double rows)
 {
     const int *at = mqa_curve_rows;
-    if (rows <= at[0]) return curve->share[0];
+    if (rows <= at[0]) return shares[0];
     for (int i = 1; i < MQA_CURVE_POINTS; i++) {
         if (rows > at[i]) continue;
         const double part = log(rows / at[i - 1]) / log((double)at[i] / at[i - 1]);
-        return curve->share[i - 1] + part * (curve->share[i] - curve->share[i - 1]);
+        return shares[i - 1] + part * (shares[i] - shares[i - 1]);
     }
-    return curve->share[MQA_CURVE_POINTS - 1];
+    return shares[MQA_CURVE_POINTS - 1];
 }
 
 /* Between two sizes by the logarithm of the size; the last one's is memory's. */
@@ -49,9 +49,10 @@ mqa_rate mqa_rate_of_weights(mqa_weight_class c)
 
 static void assume_curve(mqa_curve *curve, double share)
 {
-    for (int i = 0; i < MQA_CURVE_POINTS; i++)
+    for (int i = 0; i < MQA_CURVE_POINTS; i++) {
         if (curve->share[i] == 0) curve->share[i] = share;
-    if (curve->memory == 0) curve->memory = share;
+        if (curve->memory[i] == 0) curve->memory[i] = share;
+    }
 }
 
 /* What good kernels reach: seven tenths of memory's bandwidth and of the peak; quants of fewer than 8 bits
@@ -76,8 +77,8 @@ static mqa_status check(const char *what, double value, bool may_be_zero, mqa_er
 
 static mqa_status check_curve(const char *what, const mqa_curve *curve, mqa_error *err)
 {
-    for (int i = 0; i <= MQA_CURVE_POINTS; i++) {
-        const double share = i < MQA_CURVE_POINTS ? curve->share[i] : curve->memory;
+    for (int i = 0; i < 2 * MQA_CURVE_POINTS; i++) {
+        const double share = i < MQA_CURVE_POINTS ? curve->share[i] : curve->memory[i - MQA_CURVE_POINTS];
         if (!(share >= 1e-6 && share <= 1e3))
             return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                             "machine: a share of %g for %s: not from 1e-6 to 1000", share, what);

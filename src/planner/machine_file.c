@@ -13,7 +13,7 @@
 
 #include "planner/design.h"
 
-enum { VERSION = 5, PATH_BYTES = 1024 };
+enum { VERSION = 6, PATH_BYTES = 1024 };
 
 /* ---- where ---- */
 
@@ -88,7 +88,7 @@ static json_t *curve_json(const mqa_curve *curve)
 {
     json_t *list = json_array();
     for (int i = 0; i < MQA_CURVE_POINTS; i++) json_array_append_new(list, json_real(curve->share[i]));
-    json_array_append_new(list, json_real(curve->memory));
+    for (int i = 0; i < MQA_CURVE_POINTS; i++) json_array_append_new(list, json_real(curve->memory[i]));
     return list;
 }
 
@@ -155,9 +155,11 @@ mqa_status mqa_machine_save(const char *key, const mqa_machine *machine, char *p
 static bool read_curves(const json_t *object, const char *name, mqa_curve *out)
 {
     const json_t *list = json_object_get(object, name);
-    if (json_array_size(list) != MQA_CURVE_POINTS + 1) return false;
-    for (size_t i = 0; i < MQA_CURVE_POINTS; i++) out->share[i] = json_number_value(json_array_get(list, i));
-    out->memory = json_number_value(json_array_get(list, MQA_CURVE_POINTS));
+    if (json_array_size(list) != 2 * (size_t)MQA_CURVE_POINTS) return false;
+    for (size_t i = 0; i < MQA_CURVE_POINTS; i++) {
+        out->share[i] = json_number_value(json_array_get(list, i));
+        out->memory[i] = json_number_value(json_array_get(list, MQA_CURVE_POINTS + i));
+    }
     return true;
 }
 

@@ -21,11 +21,11 @@
  * memory and arithmetic take alone, each divided by the share of it that our kernels reach, which is
  * measured:
  *
- *     matrices of a format   max(bytes / bandwidth(W) / linear[format].memory,
+ *     matrices of a format   max(bytes / bandwidth(W) / linear[format].memory(R),
  *                                2 * values * R / peak / linear[format](R))
  *                            + outputs / 64 * seconds_per_granule
  *                            + small_bytes / 4096 * seconds_per_small_page   (of matrices below 2 MiB)
- *     attention of a group   max(bytes / bandwidth(W) / attention[format].memory,
+ *     attention of a group   max(bytes / bandwidth(W) / attention[format].memory(rows),
  *                                max(2 * (d_qk + d_vo) * heads * keys / peak, heads * keys / exp_rate)
  *                                / attention[format](rows on one KV head))
  *     each layer             seconds_per_layer                                   (threads' meetings)
@@ -204,9 +204,9 @@ const char *mqa_weight_class_name(mqa_weight_class c); /* "f32", "bf16", "8-bit"
 extern const int mqa_curve_rows[MQA_CURVE_POINTS];
 typedef struct mqa_curve {
     double share[MQA_CURVE_POINTS];
-    double memory; /* the share of bandwidth that is reached where memory holds */
+    double memory[MQA_CURVE_POINTS]; /* the share of bandwidth that is reached by what memory takes */
 } mqa_curve;
-double mqa_curve_at(const mqa_curve *curve, double rows);
+double mqa_curve_at(const double shares[MQA_CURVE_POINTS], double rows);
 
 typedef enum mqa_rate { MQA_RATE_F32 = 0, MQA_RATE_BF16 = 1, MQA_RATE_INT8 = 2 } mqa_rate;
 #define MQA_RATES 3

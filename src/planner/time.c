@@ -210,15 +210,16 @@ static void add_time(mqa_times *t, double *slot, mqa_bound bound, double seconds
 static double hidden(const mqa_machine *m, const part *p, double memory)
 {
     if (m->curve_bytes == 0) return memory;
-    return p->bytes / (mqa_machine_bandwidth(m, m->curve_bytes) * p->curve->memory);
+    return p->bytes / (mqa_machine_bandwidth(m, m->curve_bytes) * mqa_curve_at(p->curve->memory, p->rows));
 }
 
 static void add_part(const work *w, const part *p, double bandwidth, mqa_times *t)
 {
     const mqa_machine *m = w->machine;
-    const double memory = p->bytes / (bandwidth * p->curve->memory);
+    const double memory = p->bytes / (bandwidth * mqa_curve_at(p->curve->memory, p->rows));
     const double exps = m->exp_rate > 0 ? p->exponentials / m->exp_rate : 0;
-    const double arithmetic = fmax(p->operations / m->peak[p->rate], exps) / mqa_curve_at(p->curve, p->rows);
+    const double arithmetic =
+        fmax(p->operations / m->peak[p->rate], exps) / mqa_curve_at(p->curve->share, p->rows);
     const double waits = fmax(memory - hidden(m, p, memory), 0);
     const double seconds = p->n * (fmax(memory, arithmetic + waits) + p->begin);
     add_time(t, p->attention ? &t->attention : &t->weights,

@@ -19,11 +19,9 @@ static mqa_demand demand_of(int64_t context, int64_t requests)
 static mqa_machine ideal(double bandwidth, double peak)
 {
     mqa_machine m = {.name = "ideal", .bandwidth = bandwidth, .peak = {peak, peak, peak}};
-    for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].memory = 1;
-    for (int t = 0; t < MQA_KV_TYPES; t++) m.attention[t].memory = 1;
     for (int p = 0; p < MQA_CURVE_POINTS; p++) {
-        for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].share[p] = 1;
-        for (int t = 0; t < MQA_KV_TYPES; t++) m.attention[t].share[p] = 1;
+        for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].share[p] = m.linear[c].memory[p] = 1;
+        for (int t = 0; t < MQA_KV_TYPES; t++) m.attention[t].share[p] = m.attention[t].memory[p] = 1;
     }
     return m;
 }
@@ -108,8 +106,10 @@ static void test_waiting_for_memory(void **unused)
     m.curve_bytes = 0;
     assert_near(forecast(&d, &m, &q).token.seconds, roof.seconds);
     /* A share of bandwidth is memory's alone. */
-    for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].memory = 0.5;
-    for (int k = 0; k < MQA_KV_TYPES; k++) m.attention[k].memory = 0.5;
+    for (int p = 0; p < MQA_CURVE_POINTS; p++) {
+        for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].memory[p] = 0.5;
+        for (int k = 0; k < MQA_KV_TYPES; k++) m.attention[k].memory[p] = 0.5;
+    }
     m.peak[0] = m.peak[1] = m.peak[2] = 1e18;
     assert_near(forecast(&d, &m, &q).token.seconds, bytes / 5e8);
 }

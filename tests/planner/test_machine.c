@@ -12,12 +12,12 @@ static void test_curve(void **unused)
 {
     (void)unused;
     const mqa_curve c = {.share = {0.1, 0.3, 0.5, 0.4, 0.8, 0.9}};
-    assert_true(mqa_curve_at(&c, 0) == 0.1 && mqa_curve_at(&c, 1) == 0.1);
+    assert_true(mqa_curve_at(c.share, 0) == 0.1 && mqa_curve_at(c.share, 1) == 0.1);
     for (int i = 0; i < MQA_CURVE_POINTS; i++)
-        assert_true(fabs(mqa_curve_at(&c, mqa_curve_rows[i]) - c.share[i]) < 1e-12);
-    assert_true(fabs(mqa_curve_at(&c, 2) - 0.2) < 1e-12); /* half of the way from 1 to 4 in logarithms */
-    assert_true(fabs(mqa_curve_at(&c, 32) - 0.45) < 1e-12);
-    assert_true(mqa_curve_at(&c, 1e12) == 0.9);
+        assert_true(fabs(mqa_curve_at(c.share, mqa_curve_rows[i]) - c.share[i]) < 1e-12);
+    assert_true(fabs(mqa_curve_at(c.share, 2) - 0.2) < 1e-12); /* half of the way from 1 to 4 in logarithms */
+    assert_true(fabs(mqa_curve_at(c.share, 32) - 0.45) < 1e-12);
+    assert_true(mqa_curve_at(c.share, 1e12) == 0.9);
 }
 
 static void test_bandwidth(void **unused)
@@ -116,7 +116,7 @@ static mqa_machine measured(void)
     m.caches[1].rate = 6.5e10;
     m.attention[MQA_KV_INT8].share[2] = 0.375;
     m.linear[MQA_WEIGHTS_5BIT].share[5] = 1.25;
-    m.linear[MQA_WEIGHTS_4BIT].memory = 0.625;
+    m.linear[MQA_WEIGHTS_4BIT].memory[4] = 0.625;
     m.seconds_per_layer = 2.5e-6;
     m.seconds_per_kv_value[MQA_KV_INT4] = 1.25e-8;
     m.seconds_per_value = 1.25e-10;
