@@ -533,6 +533,32 @@ static void nobody_starves(void **state)
     end(&s);
 }
 
+/* In a tenant, those of a higher priority start first; in one priority, the earlier ones. */
+static void priorities_come_before_age(void **state)
+{
+    (void)state;
+    mqa_engine_options o = mqa_engine_options_default();
+    o.max_running = 1;
+    served s = serve(&small_llama, &o);
+    static const int priorities[] = {0, 1, 3, 1, 3}, order[] = {0, 2, 4, 1, 3};
+    reply *r[5];
+    for (int i = 0; i < 5; i++) {
+        mqa_request q = request_of(s.tokens + 100 * i, 20, 3);
+        q.priority = priorities[i];
+        r[i] = submit(s.engine, &q);
+        if (i == 0) step(s.engine);
+    }
+    for (int i = 0; i < 5; i++) {
+        run_until_over(s.engine, r[order[i]]);
+        for (int later = i + 1; later < 5; later++) {
+            take_events(s.engine, r[order[later]]);
+            assert_int_equal(r[order[later]]->choices[0].n, 0);
+        }
+    }
+    for (int i = 0; i < 5; i++) free(r[i]);
+    end(&s);
+}
+
 /* ---- turns ---- */
 
 static void prompts_take_turns_by_weight(void **state)
@@ -754,6 +780,7 @@ int main(void)
         cmocka_unit_test(the_preempted_come_first),
         cmocka_unit_test(what_has_no_room_waits),
         cmocka_unit_test(nobody_starves),
+        cmocka_unit_test(priorities_come_before_age),
         cmocka_unit_test(prompts_take_turns_by_weight),
         cmocka_unit_test(a_long_prompt_stalls_nobody),
         cmocka_unit_test(prompts_leave_time_for_answers),
