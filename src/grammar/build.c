@@ -79,7 +79,6 @@ static mqa_status add_call(builder *b, uint32_t from, uint32_t rule, uint32_t re
 
 static mqa_status put_bytes(builder *b, const uint8_t *bytes, size_t n, uint32_t from, uint32_t to)
 {
-    if (n == 0) return add_skip(b, from, to);
     for (size_t i = 0; i < n; i++) {
         uint32_t next = to;
         if (i + 1 < n) MQA_TRY(add_state(b, &next));
@@ -213,9 +212,9 @@ static mqa_status put(builder *b, mqa_expr expr, uint32_t from, uint32_t to)
     const mqa_expr_node node = b->book->nodes[expr];
     switch (node.kind) {
     case MQA_EXPR_BYTES:
-        return put_bytes(b, b->book->bytes + node.first, node.n, from, to);
+        return node.n ? put_bytes(b, b->book->bytes + node.first, node.n, from, to) : add_skip(b, from, to);
     case MQA_EXPR_SET:
-        return put_set(b, b->book->ranges + node.first, node.n, from, to);
+        return node.n ? put_set(b, b->book->ranges + node.first, node.n, from, to) : MQA_OK; /* no text */
     case MQA_EXPR_SEQUENCE:
         return put_sequence(b, &node, from, to);
     case MQA_EXPR_CHOICE:
