@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -49,6 +50,28 @@ static const char *key_of(mqa_exchange *x)
     return header;
 }
 
+/* "[::1]:8080" to "::1". */
+static void host_of(const char *header, char *out, size_t room)
+{
+    const bool v6 = *header == '[';
+    snprintf(out, room, "%s", header + v6);
+    out[strcspn(out, v6 ? "]" : ":")] = 0;
+}
+
+/* Without keys whoever reaches the server may ask. A page of a stranger, open in a browser on this machine,
+ * must not: neither under a name of its own that leads here (DNS rebinding), nor across origins. */
+static bool is_from_here(mqa_exchange *x)
+{
+    char host[128], origin[128];
+    const char *header = mqa_exchange_header(x, "Host"), *from = mqa_exchange_header(x, "Origin");
+    host_of(header ? header : "", host, sizeof host);
+    if (!mqa_http_is_loopback(host)) return false;
+    if (!from) return true;
+    const char *rest = strstr(from, "://");
+    host_of(rest ? rest + 3 : from, origin, sizeof origin);
+    return mqa_http_is_loopback(origin);
+}
+
 static bool may(mqa_service *s, mqa_exchange *x, mqa_asking *asking, mqa_api_error *e)
 {
     if (asking->route->access == MQA_ACCESS_ALL) return true;
@@ -59,6 +82,10 @@ static bool may(mqa_service *s, mqa_exchange *x, mqa_asking *asking, mqa_api_err
                               key ? "this API key isn't known"
                                   : "an API key is needed: Authorization: Bearer KEY");
     }
+    if (!mqa_tenants_need_key(s->tenants) && !is_from_here(x))
+        return mqa_api_refuse(
+            e, 403, "invalid_request_error", "not_from_here",
+            "without keys only this machine's own names and pages may ask: 'mqa tenant add NAME'");
     if (asking->route->access == MQA_ACCESS_OPERATOR && !asking->tenant.is_operator)
         return mqa_api_refuse(e, 403, "invalid_request_error", "operator_only",
                               "this is for operators: 'mqa tenant set NAME --operator'");

@@ -59,8 +59,8 @@ char *client_ask(int port, const char *method, const char *path, const char *hea
     const int fd = client_connect(port);
     char head[2048];
     snprintf(head, sizeof head,
-             "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n", method, path,
-             headers ? headers : "", body ? strlen(body) : 0);
+             "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n",
+             method, path, headers ? headers : "", body ? strlen(body) : 0);
     client_send(fd, head);
     if (body) client_send(fd, body);
     char *answer = client_read(fd, NULL, 60);

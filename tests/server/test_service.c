@@ -308,6 +308,35 @@ static void refuses(void **state)
     free(body);
 }
 
+static void refuses_strangers_pages(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host, *origin;
+        int status;
+    } asks[] = {{"localhost", NULL, 200},
+                {"127.0.0.1:8080", "http://127.0.0.1:8080", 200},
+                {"[::1]:8080", NULL, 200},
+                {"evil.example", NULL, 403},
+                {"", NULL, 403},
+                {"localhost", "https://evil.example", 403},
+                {"localhost", "null", 403},
+                {"localhost", "http://localhost:3000", 200}};
+    for (size_t i = 0; i < sizeof asks / sizeof asks[0]; i++) {
+        char request[300];
+        snprintf(request, sizeof request,
+                 "GET /v1/models HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s%s%s\r\n", asks[i].host,
+                 asks[i].origin ? "Origin: " : "", asks[i].origin ? asks[i].origin : "",
+                 asks[i].origin ? "\r\n" : "");
+        const int fd = client_connect(r.port);
+        client_send(fd, request);
+        char *answer = client_read(fd, NULL, 10);
+        if (client_status(answer) != asks[i].status) fail_msg("%zu: %s", i, answer);
+        free(answer);
+        close(fd);
+    }
+}
+
 static char *add_tenant(const char *name, bool is_operator, int64_t tokens_per_minute)
 {
     mqa_error err;
@@ -398,7 +427,8 @@ static void drops_who_leaves(void **state)
         "{\"prompt\":\"Once\",\"max_tokens\":100000,\"ignore_eos\":true,\"stream\":true}";
     char request[300];
     snprintf(request, sizeof request,
-             "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+             "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:1\r\nContent-Length: %zu\r\n\r\n%s",
+             strlen(body), body);
     client_send(fd, request);
     char *some = client_read(fd, "data: ", 10);
     assert_non_null(strstr(some, "data: "));
@@ -483,6 +513,7 @@ int main(void)
         SERVED(tokenizes),
         SERVED(shows_figures),
         SERVED(refuses),
+        SERVED(refuses_strangers_pages),
         SERVED(needs_keys),
         SERVED(stays_at_home_without_keys),
         SERVED(keeps_its_budget),
