@@ -29,6 +29,7 @@ typedef struct trace {
     bool closed[REQUESTS];
     int n_submitted;
     bool long_answers; /* to short prompts: what was let in grows */
+    bool crowded;      /* and there is room for a few of many */
 } trace;
 
 static char path[64];
@@ -74,8 +75,8 @@ static void make_requests(trace *t)
         q->sampling.temperature = draw(t, 4) ? 1.0f : 0;
         q->ignore_end = draw(t, 2);
         if (t->long_answers) {
-            q->n_prompt = 1 + draw(t, 80);
-            q->max_tokens = 1 + draw(t, 400);
+            q->n_prompt = 1 + draw(t, 60);
+            q->max_tokens = 1 + draw(t, 300);
             q->ignore_end = true;
         }
         q->no_cache = draw(t, 8) == 0;
@@ -107,6 +108,7 @@ static void set_tenant(trace *t, int which, size_t unit)
         o.budget_bytes = mqa_engine_request_bytes(t->engine, q->n_prompt, q->max_tokens, 1) +
                          unit * (size_t)draw(t, draw(t, 2) ? 3 : 20);
     }
+    if (t->crowded || (t->long_answers && draw(t, 3))) o.budget_bytes = 0;
     OK(mqa_engine_tenant_set(t->engine, names[which], &o, &err));
 }
 
@@ -124,14 +126,16 @@ static void open_engine(trace *t, const synthetic *m)
     const size_t unit = mqa_cache_page_bytes(&page);
     t->options.kv_budget_bytes = unit * (size_t)(draw(t, 2) ? 12 + draw(t, 40) : 1000);
     t->options.admission = draw(t, 2) ? MQA_ADMISSION_RESERVE : MQA_ADMISSION_OVERCOMMIT;
-    t->long_answers = t->options.admission == MQA_ADMISSION_OVERCOMMIT && draw(t, 2);
-    if (t->long_answers) t->options.kv_budget_bytes = unit * (size_t)(12 + draw(t, 12));
+    if (t->crowded) t->options.admission = MQA_ADMISSION_OVERCOMMIT;
+    t->long_answers = t->crowded || (t->options.admission == MQA_ADMISSION_OVERCOMMIT && draw(t, 3));
+    if (t->long_answers) t->options.kv_budget_bytes = unit * (size_t)(8 + draw(t, 8));
     t->options.chunk = (int)(1 + draw(t, 4)) * 64;
     if (draw(t, 4) == 0) t->options.chunk = 8 + (int)draw(t, 30);
     t->options.max_running = 4 + (int)draw(t, t->options.chunk - 4 < 20 ? t->options.chunk - 4 : 20);
     t->options.max_checkpoints = 1 + (int)draw(t, draw(t, 2) ? 4 : 50);
     t->options.checkpoint_tokens = 64 * (1 + draw(t, 4));
     t->options.no_prefix_cache = draw(t, 8) == 0;
+    if (t->crowded) t->options.chunk = 64, t->options.max_running = 16 + (int)draw(t, 16);
     t->options.now = odd_clock;
     t->options.now_user = t;
     OK(mqa_engine_create(t->r.model, &t->options, &t->engine, &err));
@@ -159,8 +163,8 @@ static void submit_next(trace *t)
     const int i = t->n_submitted++;
     if (i > 0 && draw(t, 3) == 0) continue_an_answer(t, &t->requests[i], t->prompts[i]);
     mqa_request q = t->requests[i];
-    if (draw(t, 12) == 0) q.wait_seconds = 0.05;
-    if (draw(t, 12) == 0) q.total_seconds = 0.2;
+    if (draw(t, 12) == 0 && !t->crowded) q.wait_seconds = 0.05;
+    if (draw(t, 12) == 0 && !t->crowded) q.total_seconds = 0.2;
     mqa_submission s;
     const mqa_status status = mqa_engine_submit(t->engine, &q, &s, NULL);
     t->closed[i] = true;
@@ -230,9 +234,10 @@ static void nothing_is_left(trace *t)
     assert_int_equal(stats_of(t->engine).checkpoints, 0);
 }
 
-static void one_trace(const synthetic *m, uint32_t seed, mqa_engine_stats *sum, int *compared)
+static void one_trace(const synthetic *m, uint32_t seed, bool crowded, mqa_engine_stats *sum, int *compared)
 {
     trace *t = calloc(1, sizeof *t);
+    t->crowded = crowded;
     t->random = seed * 2654435761u;
     open_engine(t, m);
     run_trace(t);
@@ -271,7 +276,11 @@ static void answers_are_those_of_requests_alone(void **state)
     for (uint32_t seed = first; seed < first + n; seed++) {
         if (n < 20) print_message("seed %u\n", seed);
         synthetic_write(models[seed % 2], path);
-        one_trace(models[seed % 2], seed, &sum, &compared);
+        one_trace(models[seed % 2], seed, false, &sum, &compared);
+        if (seed % 4 == 0) {
+            synthetic_write(&small_llama, path);
+            one_trace(&small_llama, seed, true, &sum, &compared);
+        }
     }
     unlink(path);
     print_message("%d answers compared; %llu preempted, %llu tokens cached, %llu evicted, %llu refused, "
