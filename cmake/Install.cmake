@@ -6,7 +6,7 @@ set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/mqa)
 
 # The headers of rooms above libmqa stay behind until a library of theirs is installed.
 file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/mqa/*.h)
-list(FILTER headers EXCLUDE REGEX "/(grammar|model|tokenizer)\\.h$")
+list(FILTER headers EXCLUDE REGEX "/(engine|grammar|model|tokenizer)\\.h$")
 
 install(FILES ${headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mqa)
 install(TARGETS mqa mqa_static EXPORT mqa-targets

@@ -155,7 +155,8 @@ typedef struct mqa_run {
  * of +inf or NaN gives out and lse NaN, and only that row; one of -inf counts as unseen. */
 MQA_API mqa_status mqa_plan_run(mqa_plan *plan, const mqa_run *run, mqa_error *err);
 
-/* The arithmetic in force for the cache's format: "portable/2", "avx512-bf16/2", "amx-bf16/2". */
+/* The arithmetic in force for the cache's format: "portable/2", "avx512-bf16/2", "amx-bf16/2",
+ * "neon-bf16/1". */
 MQA_API const char *mqa_plan_recipe(const mqa_plan *plan);
 
 /* ---- partial states ---- */

@@ -36,7 +36,8 @@ typedef struct mqa_log_sink {
 } mqa_log_sink;
 
 /* Instruction sets. MQA_ISA_AUTO takes what is fastest on this CPU, which is not always the newest it
- * has. MQA_ISA_AMX_C is AMX's arithmetic in plain C: the bits of MQA_ISA_AMX on any machine, slowly. */
+ * has. MQA_ISA_AMX_C is AMX's arithmetic in plain C: the bits of MQA_ISA_AMX on any machine, slowly;
+ * MQA_ISA_NEON_C likewise that of MQA_ISA_NEON on a CPU with the bf16 extension. */
 typedef enum mqa_isa {
     MQA_ISA_AUTO = 0,
     MQA_ISA_REFERENCE = 1,
@@ -44,7 +45,8 @@ typedef enum mqa_isa {
     MQA_ISA_AVX512 = 3,
     MQA_ISA_AMX = 4,
     MQA_ISA_AMX_C = 5,
-    MQA_ISA_NEON = 6
+    MQA_ISA_NEON = 6,
+    MQA_ISA_NEON_C = 7
 } mqa_isa;
 
 /* docs/numerics.md: FAST is the best arithmetic of this CPU, under a recipe with a name; PORTABLE gives

@@ -54,8 +54,10 @@ typedef struct mqa_session_options {
     mqa_kv_type k_type, v_type;
     bool kv_plain; /* int8 and int4 store K and V as they are; by default after a Hadamard transform, since
                       they lose much to outlier channels (mqa/cache.h, docs/precision.md) */
-    size_t kv_budget_bytes; /* for all sequences and layers; 0: what the most of them at their longest need */
-    int max_on_demand;      /* sequences that may be open besides (mqa_session_open); 0: none */
+    size_t
+        kv_budget_bytes; /* for all sequences and layers: of pages in use, and of pages that have memory (but
+                            for a caller's allocator); 0: what the most of them at their longest need */
+    int max_on_demand;   /* sequences that may be open besides (mqa_session_open); 0: none */
 } mqa_session_options;
 
 MQA_API void mqa_session_options_init(mqa_session_options *out, size_t struct_size);
@@ -108,6 +110,11 @@ MQA_API size_t mqa_session_evict(mqa_session *session, int sequence);
 MQA_API size_t mqa_session_bytes(const mqa_session *session, int sequence);
 MQA_API size_t mqa_session_unique_bytes(const mqa_session *session, int sequence);
 
+/* Of the pages of its first `length` tokens in global layers, those that kept sequences alone hold: what a
+ * fork there would bring back into use. */
+MQA_API size_t mqa_session_kept_bytes(const mqa_session *session, int sequence, int64_t length);
+MQA_API int mqa_session_page_tokens(const mqa_session *session);
+
 /* The most that a sequence of n_tokens tokens can take while it grows, evaluated in parts of at most `part`
  * tokens however cut, and evicted after each: what a server has to have in hand for it. */
 typedef struct mqa_session_most {
@@ -143,7 +150,8 @@ MQA_API mqa_status mqa_session_eval(mqa_session *session, const mqa_eval_item *i
 MQA_API mqa_status mqa_session_eval_need(mqa_session *session, const mqa_eval_item *items, int n_items,
                                          mqa_cache_need *out, mqa_error *err);
 
-MQA_API size_t mqa_session_kv_bytes(const mqa_session *session); /* pages in use, exactly */
+MQA_API size_t mqa_session_kv_bytes(const mqa_session *session);       /* pages in use, exactly */
+MQA_API size_t mqa_session_bytes_resident(const mqa_session *session); /* pages that have memory */
 /* What the same pages would take with a K and a V for every query head. */
 MQA_API size_t mqa_session_kv_bytes_multi_head(const mqa_session *session);
 MQA_API const char *mqa_session_recipe(const mqa_session *session); /* "portable/2+int8/1", … */
@@ -155,6 +163,7 @@ typedef struct mqa_sampling {
     float top_p;       /* 1: off */
     float min_p;       /* 0: off */
     uint64_t seed;
+    uint32_t choice; /* of several answers to one prompt: each draws numbers of its own */
 } mqa_sampling;
 
 /* Draws the token for `position` from logits[n_vocab] (unchanged). The same (logits, sampling, position)

@@ -79,6 +79,8 @@ static mqa_status make_cache(attention_rig *rig, mqa_error *err)
                                      .k_type = work->k_type,
                                      .v_type = work->v_type,
                                      .v_in_k = work->v_in_k,
+                                     .k_hadamard = work->hadamard,
+                                     .v_hadamard = work->hadamard,
                                      .max_pages = pages_needed(work),
                                      .page_tokens = PAGE};
     MQA_TRY(mqa_cache_create(rig->ctx, &rig->config, &rig->cache, err));

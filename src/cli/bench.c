@@ -15,12 +15,13 @@ static const struct {
     {"model", "bench model", "prompts and generation, tokens a second", cli_bench_model},
     {"attention", "bench attention", "one layer of attention beside its limit", cli_bench_attention},
     {"roofline", "bench roofline", "what memory, caches and arithmetic give", cli_bench_roofline},
+    {"serve", "bench serve", "load on a server with OpenAI's completions", cli_bench_serve},
 };
 enum { N_BENCHES = sizeof benches / sizeof benches[0] };
 
 int cli_bench(int argc, char **argv)
 {
-    if (argc < 2) return cli_error(CLI_USAGE, "no benchmark: give model, attention or roofline");
+    if (argc < 2) return cli_error(CLI_USAGE, "no benchmark: give model, attention, roofline or serve");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         printf("Usage: mqa bench BENCHMARK [OPTION...]\n\n");
         for (int i = 0; i < N_BENCHES; i++) printf("  %-10s %s\n", benches[i].name, benches[i].summary);
@@ -32,7 +33,7 @@ int cli_bench(int argc, char **argv)
         cli_command = benches[i].full_name;
         return benches[i].main(argc - 1, argv + 1);
     }
-    return cli_error(CLI_USAGE, "no benchmark '%.80s': give model, attention or roofline", argv[1]);
+    return cli_error(CLI_USAGE, "no benchmark '%.80s': give model, attention, roofline or serve", argv[1]);
 }
 
 static int ascending(const void *a, const void *b)

@@ -15,6 +15,7 @@ typedef struct attention_work {
     int64_t heads, kv_heads, head_dim_qk, head_dim_vo;
     bool v_in_k;
     mqa_kv_type k_type, v_type;
+    bool hadamard; /* K and V stored transformed, as sessions do in int8 and int4 */
     cli_list context;
     int64_t requests;
     int64_t queries; /* of each request; 0: all its tokens ask, a prompt from its beginning */

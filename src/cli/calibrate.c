@@ -27,6 +27,17 @@ mqa_status calibrate_time(calibrate_fn *run, void *arg, double seconds, double *
     return MQA_OK;
 }
 
+double calibrate_memory_share(const mqa_machine *roof, double bytes, double working_set, double arithmetic,
+                              double measured)
+{
+    const double memory = bytes / mqa_machine_bandwidth(roof, working_set);
+    const double longer = memory - bytes / mqa_machine_bandwidth(roof, roof->curve_bytes);
+    const double rest = measured - arithmetic;
+    if (longer <= 0 || rest <= 0) return 1;
+    const double share = longer / rest;
+    return share > 1 ? 1 : share < 0.1 ? 0.1 : share;
+}
+
 static mqa_status measure_roof(mqa_context *ctx, mqa_machine *m, mqa_error *err)
 {
     const int threads = mqa_context_n_threads(ctx);
@@ -42,6 +53,7 @@ static mqa_status measure_roof(mqa_context *ctx, mqa_machine *m, mqa_error *err)
     MQA_TRY(roofline_peak(ctx, threads, MQA_KV_INT8, ROOFLINE_SCORES, &m->peak[MQA_RATE_INT8], err));
     m->peak[MQA_RATE_INT8] *= 2; /* there the two digits of a query count as one */
     m->exp_rate = roofline_exp(ctx, threads);
+    m->curve_bytes = 8 << 20; /* about what calibrate_linear and calibrate_attention take */
     return MQA_OK;
 }
 
@@ -74,7 +86,8 @@ mqa_status calibrate_machine(mqa_context *ctx, mqa_machine *out, mqa_error *err)
         cli_progress(label, ++done, PARTS);
     }
     for (int t = 0; t < MQA_KV_TYPES; t++) {
-        MQA_TRY(calibrate_attention(ctx, out, (mqa_kv_type)t, &out->attention[t], err));
+        MQA_TRY(calibrate_attention(ctx, out, (mqa_kv_type)t, &out->attention[t],
+                                    &out->seconds_per_kv_value[t], err));
         cli_progress(label, ++done, PARTS);
     }
     MQA_TRY(calibrate_overhead(ctx, out, err));

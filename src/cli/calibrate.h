@@ -9,6 +9,8 @@
 #ifndef MQA_CLI_CALIBRATE_H
 #define MQA_CLI_CALIBRATE_H
 
+#include <stdbool.h>
+
 #include "mqa/model.h"
 #include "planner/planner.h"
 
@@ -31,11 +33,29 @@ typedef struct calibrate_shape {
 } calibrate_shape;
 mqa_status calibrate_model(mqa_context *ctx, const calibrate_shape *shape, mqa_model **out, mqa_error *err);
 
-/* roof: bandwidth, caches and peaks are there. */
+/* Seconds of one layer's feed-forward part (gate, up and down of n_rows[i] rows, i < n), where layers follow
+ * each other so that their weights come from memory: *working_set bytes of them; or one layer again and
+ * again.
+ */
+typedef struct calibrate_ff {
+    uint32_t type;
+    int embd, ff;
+    bool cached;                     /* one layer */
+    double layer_bytes, working_set; /* filled in */
+} calibrate_ff;
+mqa_status calibrate_feed_forward(mqa_context *ctx, calibrate_ff *ff, const int *n_rows, int n,
+                                  double *seconds, mqa_error *err);
+
+/* The share of bandwidth that is reached, from a part whose memory takes `memory` seconds alone and whose
+ * arithmetic takes `arithmetic` from a cache: what is left of `measured` is what memory takes longer. */
+double calibrate_memory_share(const mqa_machine *roof, double bytes, double working_set, double arithmetic,
+                              double measured);
+/* roof: bandwidth, caches, curve_bytes and peaks are there. */
 mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weight_class c, mqa_curve *out,
                             mqa_error *err);
+/* per_value: seconds that packing a value of K or V takes on one thread. */
 mqa_status calibrate_attention(mqa_context *ctx, const mqa_machine *roof, mqa_kv_type type, mqa_curve *out,
-                               mqa_error *err);
+                               double *per_value, mqa_error *err);
 /* machine: all but its seconds_per_…, which are filled in. */
 mqa_status calibrate_overhead(mqa_context *ctx, mqa_machine *machine, mqa_error *err);
 

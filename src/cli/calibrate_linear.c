@@ -11,8 +11,10 @@
 #include "model/layers.h"
 #include "model/weights.h"
 
-/* Wide enough that what a call costs doesn't count; together larger than caches, as a model's weights are. */
-enum { EMBD = 2048, FF = 4096, MATRICES_BYTES = 96 << 20, MAX_LAYERS = 16 };
+/* Memory: wide enough that what a matrix costs to begin with doesn't count; layers together larger than
+ * caches. Arithmetic: one layer that stays in a cache. */
+enum { WIDE_EMBD = 2048, WIDE_FF = 4096, MATRICES_BYTES = 96 << 20, MAX_LAYERS = 96, MANY_ROWS = 64 };
+enum { CACHED_EMBD = 1024, CACHED_FF = 2048 };
 
 typedef struct rows_run {
     mqa_step step;
@@ -28,65 +30,58 @@ static mqa_status run_rows(void *arg, mqa_error *err)
     return MQA_OK;
 }
 
-/* The roofline's time of one layer at so many rows, as planner/time.c has it. */
-static double roof_seconds(const mqa_machine *roof, mqa_weight_class c, double bytes, double working_set,
-                           int rows)
+static mqa_status set_rows(rows_run *r, int rows, mqa_error *err)
 {
-    const double memory = bytes / mqa_machine_bandwidth(roof, working_set);
-    const double operations = 2.0 * 3 * EMBD * FF * rows / roof->peak[mqa_rate_of_weights(c)];
-    return fmax(memory, operations);
-}
-
-static mqa_status set_rows(rows_run *r, const mqa_workspace *ws, int rows, mqa_error *err)
-{
-    const size_t n = (size_t)rows * EMBD;
+    const int embd = r->step.model->hp.n_embd;
+    const size_t n = (size_t)rows * (size_t)embd;
     float *x = mqa_alloc_array(NULL, n, sizeof *x);
     if (!x) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for rows to calibrate with");
     bench_fill_at(0, 0, x, n);
-    mqa_inputs_set(r->step.kernels, &ws->in_embd, 0, rows, x, EMBD);
+    mqa_inputs_set(r->step.kernels, &r->step.ws->in_embd, 0, rows, x, (size_t)embd);
     mqa_release(NULL, x, n * sizeof *x);
     return MQA_OK;
 }
 
-static mqa_status measure(rows_run *r, const mqa_machine *roof, mqa_weight_class c, mqa_curve *out,
-                          mqa_error *err)
+/* Many rows are held by arithmetic: there one layer does. */
+static mqa_status time_rows(rows_run *r, const int *n_rows, int n, double *seconds, mqa_error *err)
 {
-    const mqa_model *model = r->step.model;
-    const mqa_layer *l = &model->layers[0];
-    const double bytes = (double)(l->gate.bytes + l->up.bytes + l->down.bytes);
-    for (int i = 0; i < MQA_CURVE_POINTS; i++) {
-        const int rows = mqa_curve_rows[i];
-        r->step.n_rows = rows;
-        r->layers = rows < 64 ? model->hp.n_layers : 1;
-        double seconds;
-        MQA_TRY(calibrate_time(run_rows, r, 0.15, &seconds, err));
-        const double roof_time = roof_seconds(roof, c, bytes, bytes * model->hp.n_layers, rows);
-        out->share[i] = r->layers * roof_time / seconds;
+    MQA_TRY(set_rows(r, n_rows[n - 1], err));
+    for (int i = 0; i < n; i++) {
+        r->step.n_rows = n_rows[i];
+        r->layers = n_rows[i] < MANY_ROWS ? r->step.model->hp.n_layers : 1;
+        MQA_TRY(calibrate_time(run_rows, r, 0.15, &seconds[i], err));
+        seconds[i] /= r->layers;
     }
     return MQA_OK;
 }
 
-mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weight_class c, mqa_curve *out,
-                            mqa_error *err)
+static mqa_status layer_bytes(calibrate_ff *ff, mqa_error *err)
 {
-    static const uint32_t types[MQA_WEIGHT_CLASSES] = {MQA_GGUF_F32,  MQA_GGUF_BF16, MQA_GGUF_Q8_0,
-                                                       MQA_GGUF_Q6_K, MQA_GGUF_Q5_0, MQA_GGUF_Q4_K};
-    const int rows = mqa_curve_rows[MQA_CURVE_POINTS - 1];
-    const mqa_matrices one = {
-        .role = MQA_ROLE_FEED_FORWARD, .type = types[c], .n_in = EMBD, .n_out = FF, .n = 3};
-    const mqa_design alone = {.matrices = {one}, .n_matrices = 1};
+    const mqa_matrices in = {
+        .role = MQA_ROLE_FEED_FORWARD, .type = ff->type, .n_in = ff->embd, .n_out = ff->ff, .n = 2};
+    const mqa_matrices out = {
+        .role = MQA_ROLE_FEED_FORWARD, .type = ff->type, .n_in = ff->ff, .n_out = ff->embd, .n = 1};
+    const mqa_design alone = {.matrices = {in, out}, .n_matrices = 2};
     size_t bytes;
     MQA_TRY(mqa_design_weight_bytes(&alone, MQA_WEIGHTS_AS_IS, &bytes, err));
-    int layers = (int)(MATRICES_BYTES / bytes) + 1;
-    if (layers > MAX_LAYERS) layers = MAX_LAYERS;
+    ff->layer_bytes = (double)bytes;
+    return MQA_OK;
+}
+
+mqa_status calibrate_feed_forward(mqa_context *ctx, calibrate_ff *ff, const int *n_rows, int n,
+                                  double *seconds, mqa_error *err)
+{
+    MQA_TRY(layer_bytes(ff, err));
+    const int layers = ff->cached ? 1 : (int)fmin(MATRICES_BYTES / ff->layer_bytes + 1, MAX_LAYERS);
+    ff->working_set = layers * ff->layer_bytes;
     const calibrate_shape shape = {.layers = layers,
-                                   .embd = EMBD,
-                                   .ff = FF,
+                                   .embd = ff->embd,
+                                   .ff = ff->ff,
                                    .heads = 1,
                                    .kv_heads = 1,
                                    .head_dim = 64,
                                    .vocab = 64,
-                                   .type = types[c]};
+                                   .type = ff->type};
     mqa_model *model = NULL;
     mqa_workspace ws = {0};
     MQA_TRY(calibrate_model(ctx, &shape, &model, err));
@@ -97,11 +92,28 @@ mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weigh
                            .pool = ctx->pool,
                            .ws = &ws,
                            .not_finite = &not_finite}};
-    mqa_status status = mqa_workspace_create(model, rows, &ws, err);
-    if (status == MQA_OK) status = set_rows(&r, &ws, rows, err);
-    if (status == MQA_OK) status = measure(&r, roof, c, out, err);
+    mqa_status status = mqa_workspace_create(model, n_rows[n - 1], &ws, err);
+    if (status == MQA_OK) status = time_rows(&r, n_rows, n, seconds, err);
     mqa_fpenv_leave(saved);
     mqa_workspace_destroy(model, &ws);
     mqa_model_destroy(&model);
     return status;
+}
+
+mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weight_class c, mqa_curve *out,
+                            mqa_error *err)
+{
+    static const uint32_t types[MQA_WEIGHT_CLASSES] = {MQA_GGUF_F32,  MQA_GGUF_BF16, MQA_GGUF_Q8_0,
+                                                       MQA_GGUF_Q6_K, MQA_GGUF_Q5_0, MQA_GGUF_Q4_K};
+    static const int one = 1;
+    calibrate_ff wide = {.type = types[c], .embd = WIDE_EMBD, .ff = WIDE_FF};
+    calibrate_ff cached = {.type = types[c], .embd = CACHED_EMBD, .ff = CACHED_FF, .cached = true};
+    double seconds[MQA_CURVE_POINTS];
+    MQA_TRY(calibrate_feed_forward(ctx, &cached, mqa_curve_rows, MQA_CURVE_POINTS, seconds, err));
+    const double row = 2.0 * 3 * CACHED_EMBD * CACHED_FF / roof->peak[mqa_rate_of_weights(c)];
+    for (int i = 0; i < MQA_CURVE_POINTS; i++) out->share[i] = row * mqa_curve_rows[i] / seconds[i];
+    const double arithmetic = seconds[0] * WIDE_EMBD * WIDE_FF / (CACHED_EMBD * CACHED_FF);
+    MQA_TRY(calibrate_feed_forward(ctx, &wide, &one, 1, seconds, err));
+    out->memory = calibrate_memory_share(roof, wide.layer_bytes, wide.working_set, arithmetic, seconds[0]);
+    return MQA_OK;
 }

@@ -21,10 +21,14 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
 
 /* The subcommands: argv[0] is the command's last word, as in main. They return an exit code. */
 int cli_run(int argc, char **argv);
+int cli_batch(int argc, char **argv);
 int cli_tokenize(int argc, char **argv);
 int cli_detokenize(int argc, char **argv);
 int cli_info(int argc, char **argv);
 int cli_perplexity(int argc, char **argv);
+int cli_serve(int argc, char **argv);
+int cli_verify(int argc, char **argv);
+int cli_tenant(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
 int cli_plan(int argc, char **argv);
 int cli_compare(int argc, char **argv);
@@ -32,6 +36,7 @@ int cli_bench(int argc, char **argv);
 int cli_bench_model(int argc, char **argv);
 int cli_bench_attention(int argc, char **argv);
 int cli_bench_roofline(int argc, char **argv);
+int cli_bench_serve(int argc, char **argv);
 
 /* "run", "bench model": for error lines and help. Set by the routers. */
 extern const char *cli_command;

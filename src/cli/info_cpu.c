@@ -60,7 +60,7 @@ static void fill_reason(cpu_report *r)
         return;
     }
     size_t n = (size_t)snprintf(r->reason, sizeof r->reason, "the fastest here of");
-    for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON && n < sizeof r->reason; isa++)
+    for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON_C && n < sizeof r->reason; isa++)
         if (mqa_isa_available((mqa_isa)isa))
             n += (size_t)snprintf(r->reason + n, sizeof r->reason - n, " %s", mqa_isa_name((mqa_isa)isa));
 }

@@ -15,10 +15,14 @@ static const struct {
     int (*main)(int argc, char **argv);
 } commands[] = {
     {"run", "continue a text, or answer with --chat", cli_run},
+    {"batch", "answer a file of requests, many at a time", cli_batch},
     {"tokenize", "text to token ids", cli_tokenize},
     {"detokenize", "token ids to text", cli_detokenize},
     {"info", "what a model file holds; without a file, what this CPU does best", cli_info},
     {"perplexity", "how well a model predicts a text", cli_perplexity},
+    {"serve", "a server with OpenAI's interface, for many tenants", cli_serve},
+    {"verify", "whether a server's receipt is true", cli_verify},
+    {"tenant", "who may use a server, and how much of it", cli_tenant},
     {"inspect", "which head attends where in a text", cli_inspect},
     {"plan", "what an attention design costs on a machine: memory, time, users", cli_plan},
     {"compare", "the same model with MHA, GQA, MQA and MLA: run, beside what is planned", cli_compare},
@@ -31,9 +35,10 @@ static int print_help(void)
     printf("mqa %s: language models over multi-query attention\n\nUsage: mqa COMMAND [OPTION...]\n\n",
            mqa_version());
     for (int i = 0; i < N_COMMANDS; i++) printf("  %-12s %s\n", commands[i].name, commands[i].summary);
-    printf("\n'mqa help COMMAND' lists a command's options, mqa(1) has the details.\n"
-           "MQA_ISA=reference|avx2|avx512|amx|amx-c|neon in the environment forces an instruction set.\n"
-           "Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
+    printf(
+        "\n'mqa help COMMAND' lists a command's options, mqa(1) has the details.\n"
+        "MQA_ISA=reference|avx2|avx512|amx|amx-c|neon|neon-c in the environment forces an instruction set.\n"
+        "Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
     return CLI_DONE;
 }
 

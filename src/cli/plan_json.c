@@ -88,11 +88,12 @@ static json_t *changes_json(const mqa_report *r)
     json_t *list = json_array();
     for (int i = 0; i < r->n_changes; i++) {
         const mqa_change *c = &r->changes[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:f, s:b, s:b, s:o, s:f, s:f}", "change", c->what,
-                                              "cost", c->cost, "gain", c->gain, "retrains", (int)c->retrains,
-                                              "fits", (int)c->figures.fits, "peak_bytes",
-                                              bytes_json(c->figures.peak_bytes), "prompt_ms",
-                                              c->figures.prompt_ms, "ms_per_token", c->figures.ms_per_token));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:f, s:b, s:b, s:b, s:o, s:f, s:f}", "change", c->what,
+                                        "cost", c->cost, "gain", c->gain, "retrains", (int)c->retrains,
+                                        "settles", (int)c->settles, "fits", (int)c->figures.fits,
+                                        "peak_bytes", bytes_json(c->figures.peak_bytes), "prompt_ms",
+                                        c->figures.prompt_ms, "ms_per_token", c->figures.ms_per_token));
     }
     return list;
 }

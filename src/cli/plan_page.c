@@ -184,7 +184,11 @@ static void designs(mqa_page *page, table *t, const mqa_report *r)
                                           "KV of all",         "peak",     "fits",
                                           "requests that fit", "tokens/s", "bound"};
     mqa_page_heading(page, 2, "Designs side by side");
-    if (r->left_out[0]) mqa_page_paragraph(page, r->left_out);
+    if (r->left_out[0]) {
+        char text[sizeof r->left_out + 16];
+        snprintf(text, sizeof text, "Left out: %s.", r->left_out);
+        mqa_page_paragraph(page, text);
+    }
     row_columns(t, r);
     for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) column(t, columns[i], false);
     for (int c = 0; c < r->demand.n_contexts; c++)

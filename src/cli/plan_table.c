@@ -74,35 +74,21 @@ static void print_head(const mqa_report *r)
            mqa_weights_name(q->weights));
 }
 
-/* "1.2 GiB": short, for columns. */
-static const char *size_text(size_t bytes)
-{
-    static char buffers[4][16];
-    static int next;
-    static const char *const units[] = {"B", "K", "M", "G", "T", "P"};
-    char *out = buffers[next++ % 4];
-    double n = (double)bytes;
-    int unit = 0;
-    for (; n >= 1000 && unit < 5; unit++) n /= 1024;
-    snprintf(out, sizeof buffers[0], unit && n < 100 ? "%.3g%s" : "%.0f%s", n, units[unit]);
-    return out;
-}
-
 static void print_row(const mqa_report *r, int design, int context)
 {
     const mqa_figures *f = &r->rows[design][context];
     char most[24] = "-";
     if (f->memory > 0) snprintf(most, sizeof most, "%" PRId64, f->max_requests);
-    printf("%-14s %8" PRId64 " %8s %7s %8s %7s %7s %-4s %8s %9s %9s %9.1f %s\n", r->designs[design].label,
-           f->context, count((double)f->parameters), size_text(f->weights_bytes),
-           size_text(f->kv_bytes_per_token), size_text(f->kv_bytes), size_text(f->peak_bytes),
-           f->fits ? "yes" : "no", most, milliseconds(f->prompt_ms), milliseconds(f->ms_per_token),
-           f->tokens_per_s, mqa_bound_name(f->token.bound));
+    printf("%-14s %8" PRId64 " %8s %10s %10s %10s %10s %-4s %8s %9s %9s %9.1f %s\n", r->designs[design].label,
+           f->context, count((double)f->parameters), cli_bytes((double)f->weights_bytes),
+           cli_bytes((double)f->kv_bytes_per_token), cli_bytes((double)f->kv_bytes),
+           cli_bytes((double)f->peak_bytes), f->fits ? "yes" : "no", most, milliseconds(f->prompt_ms),
+           milliseconds(f->ms_per_token), f->tokens_per_s, mqa_bound_name(f->token.bound));
 }
 
 static void print_rows(const mqa_report *r)
 {
-    printf("%-14s %8s %8s %7s %8s %7s %7s %-4s %8s %9s %9s %9s %s\n", "design", "context", "values",
+    printf("%-14s %8s %8s %10s %10s %10s %10s %-4s %8s %9s %9s %9s %s\n", "design", "context", "values",
            "weights", "KV/token", "KV", "peak", "fits", "requests", "prompt", "token", "tokens/s", "bound");
     for (int d = 0; d < r->n_designs; d++)
         for (int c = 0; c < r->demand.n_contexts; c++) print_row(r, d, c);

@@ -110,6 +110,12 @@ static roofline_loop *pick_product(const mqa_context *ctx, mqa_kv_type type, roo
         if (product == ROOFLINE_SCORES) *digits = 1; /* s16 holds a whole query */
         return roofline_bytes_avx2;
     }
+#elif defined(__aarch64__)
+    if (type == MQA_KV_BF16 && isa == MQA_ISA_NEON && recipe_is(ctx, "neon-bf16")) return roofline_bf16_neon;
+    if (type == MQA_KV_INT8 && isa == MQA_ISA_NEON && mqa_cpu_detect()->neon_i8mm)
+        return roofline_bytes_neon_i8mm;
+    if (type == MQA_KV_INT8 && isa == MQA_ISA_NEON && mqa_cpu_detect()->neon_dotprod)
+        return roofline_bytes_neon_dotprod;
 #endif
     (void)isa;
     (void)product;

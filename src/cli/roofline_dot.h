@@ -15,10 +15,15 @@
 #define DOT_CHAINS     12
 #define DOT_EACH(X)    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 #define DOT_DECLARE(j) DOT_ACC acc##j = {0};
+#ifdef __aarch64__
+#define DOT_REGISTER "+w"
+#else
+#define DOT_REGISTER "+v"
+#endif
 /* The asm has no instructions. Without it, what needs no acc would be taken out of the loop. */
 #define DOT_ONE(j)                                                                                           \
     acc##j = DOT_STEP(acc##j, x, y);                                                                         \
-    __asm__ volatile("" : "+v"(x), "+v"(acc##j));
+    __asm__ volatile("" : DOT_REGISTER(x), DOT_REGISTER(acc##j));
 #define DOT_ADD(j) sum += acc##j;
 #endif
 

@@ -23,7 +23,8 @@ roofline_loop roofline_fma_base, roofline_fma_avx2, roofline_fma_avx512, rooflin
 /* exponentials, */
 roofline_loop roofline_exp_avx2, roofline_exp_avx512, roofline_exp_neon;
 /* and dot products of narrow values (roofline_dot.h), each in an instruction of its own. */
-roofline_loop roofline_bf16_avx512, roofline_bf16_amx;
+roofline_loop roofline_bf16_avx512, roofline_bf16_amx, roofline_bf16_neon;
 roofline_loop roofline_bytes_avx2, roofline_bytes_avx2_vnni, roofline_bytes_avx512, roofline_bytes_amx;
+roofline_loop roofline_bytes_neon_dotprod, roofline_bytes_neon_i8mm;
 
 #endif

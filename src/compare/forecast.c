@@ -15,7 +15,12 @@ static mqa_machine ideal(const mqa_machine *machine)
         for (int i = 0; i < MQA_WEIGHT_CLASSES; i++) m.linear[i].share[p] = 1;
         for (int i = 0; i < MQA_KV_TYPES; i++) m.attention[i].share[p] = 1;
     }
-    m.seconds_per_step = m.seconds_per_layer = m.seconds_per_row_and_value = 0;
+    for (int i = 0; i < MQA_KV_TYPES; i++) m.seconds_per_kv_value[i] = 0;
+    m.seconds_per_step = m.seconds_per_layer = m.seconds_per_value = 0;
+    m.seconds_per_granule = m.seconds_per_small_page = 0;
+    for (int i = 0; i < MQA_WEIGHT_CLASSES; i++) m.linear[i].memory = 1;
+    for (int i = 0; i < MQA_KV_TYPES; i++) m.attention[i].memory = 1;
+    m.curve_bytes = 0;
     return m;
 }
 

@@ -144,7 +144,8 @@ static void keep_top_p(sampler *s, float top_p, float max)
 
 static double draw(const mqa_sampling *sampling, int64_t position)
 {
-    const uint32_t counter[4] = {(uint32_t)position, (uint32_t)((uint64_t)position >> 32), 0, 0};
+    const uint32_t counter[4] = {(uint32_t)position, (uint32_t)((uint64_t)position >> 32), sampling->choice,
+                                 0};
     const uint32_t key[2] = {(uint32_t)sampling->seed, (uint32_t)(sampling->seed >> 32)};
     uint32_t bits[4];
     mqa_philox4x32(counter, key, bits);

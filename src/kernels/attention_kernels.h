@@ -101,6 +101,7 @@ typedef void mqa_finish_fn(int rows, int d_v, const float *m, const float *l, co
 #define MQA_RECIPE_PORTABLE    "portable/2"
 #define MQA_RECIPE_AVX512_BF16 "avx512-bf16/2"
 #define MQA_RECIPE_AMX_BF16    "amx-bf16/2"
+#define MQA_RECIPE_NEON_BF16   "neon-bf16/1"
 
 typedef struct mqa_attention_kernels {
     const char *recipe; /* of the bf16 format: one of the above */

@@ -15,6 +15,7 @@
 #define MQA_GRANULE     64  /* tokens in the smallest page */
 #define MQA_SPAN        512 /* tokens between two running rescales */
 #define MQA_DOT_BLOCK   16  /* values of d in one chain of a score */
+#define MQA_DOT_LEVELS  19  /* of sums of chains, pairwise: the widest matrices have 2^22 inputs */
 #define MQA_GROUP_SPANS 16  /* spans folded before groups are folded */
 
 #define MQA_LOG2E    0x1.715476p+0f

@@ -14,7 +14,7 @@ static const char *const isa_names[] = {
     [MQA_ISA_AUTO] = "auto", [MQA_ISA_REFERENCE] = "reference",
     [MQA_ISA_AVX2] = "avx2", [MQA_ISA_AVX512] = "avx512",
     [MQA_ISA_AMX] = "amx",   [MQA_ISA_AMX_C] = "amx-c",
-    [MQA_ISA_NEON] = "neon",
+    [MQA_ISA_NEON] = "neon", [MQA_ISA_NEON_C] = "neon-c",
 };
 enum { N_ISAS = sizeof isa_names / sizeof isa_names[0] };
 
@@ -38,7 +38,7 @@ mqa_status mqa_isa_parse(const char *name, mqa_isa *out, mqa_error *err)
         }
     }
     return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                    "instruction set '%.40s': give auto, reference, avx2, avx512, amx, amx-c or neon",
+                    "instruction set '%.40s': give auto, reference, avx2, avx512, amx, amx-c, neon or neon-c",
                     name ? name : "(null)");
 }
 

@@ -10,7 +10,7 @@
 #include "kernels/kernels.h"
 #include "kernels/reference/reference.h"
 
-static mqa_kernels tables[MQA_ISA_NEON + 1];
+static mqa_kernels tables[MQA_ISA_NEON_C + 1];
 static pthread_once_t filled = PTHREAD_ONCE_INIT;
 
 #if defined(__x86_64__)
@@ -28,6 +28,7 @@ int mqa_isa_available(mqa_isa isa)
     case MQA_ISA_AUTO:
     case MQA_ISA_REFERENCE:
     case MQA_ISA_AMX_C:
+    case MQA_ISA_NEON_C:
         return 1;
 #if defined(__x86_64__)
     case MQA_ISA_AVX2:
@@ -50,12 +51,13 @@ int mqa_isa_available(mqa_isa isa)
 /* Code of an instruction set, its fill functions too, runs only where the CPU has it. */
 static void fill(void)
 {
-    for (int isa = 0; isa <= MQA_ISA_NEON; isa++) {
+    for (int isa = 0; isa <= MQA_ISA_NEON_C; isa++) {
         mqa_kernels *table = &tables[isa];
         table->isa = (mqa_isa)isa;
         mqa_attention_reference(table);
         mqa_linear_rows_reference(table);
         if (isa == MQA_ISA_AMX_C) mqa_attention_amx_c(table);
+        if (isa == MQA_ISA_NEON_C) mqa_neon_bf16_reference(table);
 #if defined(__x86_64__)
         if (!mqa_isa_available(table->isa)) continue;
         if (isa == MQA_ISA_AVX2 && mqa_cpu_detect()->avx_vnni) {
@@ -73,13 +75,17 @@ static void fill(void)
         if (isa == MQA_ISA_AMX) mqa_attention_amx(table);
 #elif defined(__aarch64__)
         if (isa != MQA_ISA_NEON || !mqa_isa_available(MQA_ISA_NEON)) continue;
-        if (mqa_cpu_detect()->neon_dotprod) {
+        if (mqa_cpu_detect()->neon_i8mm) {
+            mqa_attention_neon_i8mm(table);
+            mqa_linear_rows_neon_i8mm(table);
+        } else if (mqa_cpu_detect()->neon_dotprod) {
             mqa_attention_neon_dotprod(table);
             mqa_linear_rows_neon_dotprod(table);
         } else {
             mqa_attention_neon(table);
             mqa_linear_rows_neon(table);
         }
+        if (mqa_cpu_detect()->neon_bf16) mqa_attention_neon_bf16(table);
 #endif
     }
 }
@@ -92,7 +98,7 @@ const mqa_kernels *mqa_kernels_get(mqa_isa isa)
         for (int i = 0; isa == MQA_ISA_AUTO; i++)
             if (mqa_isa_available(fastest_first[i])) isa = fastest_first[i];
     }
-    if ((unsigned)isa > MQA_ISA_NEON || !mqa_isa_available(isa)) return NULL;
+    if ((unsigned)isa > MQA_ISA_NEON_C || !mqa_isa_available(isa)) return NULL;
     pthread_once(&filled, fill);
     return &tables[isa];
 }

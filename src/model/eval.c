@@ -164,6 +164,19 @@ static void add_part(mqa_session *s, mqa_step *step, const mqa_eval_item *item, 
     step->n_rows += part;
 }
 
+static void prepare_pages(mqa_session *s, const mqa_step *step)
+{
+    int64_t pages[MQA_LAYER_KINDS] = {0};
+    for (int k = 0; k < MQA_LAYER_KINDS; k++)
+        for (int i = 0; i < step->n_segments && s->kind[k].cache; i++) {
+            const mqa_segment *segment = &step->segments[i];
+            pages[k] += mqa_pages_for(segment->position + segment->n_rows, s->kind[k].page_tokens) -
+                        mqa_pages_for(segment->position, s->kind[k].page_tokens) +
+                        mqa_sequence_must_copy(segment->sequence[k]);
+        }
+    mqa_session_prepare_pages(s, pages);
+}
+
 static mqa_status extend_and_plan(mqa_session *s, const mqa_step *step, mqa_error *err)
 {
     for (int k = 0; k < MQA_LAYER_KINDS; k++) {
@@ -194,6 +207,7 @@ static void undo(const mqa_step *step)
 
 static mqa_status run_step(mqa_session *s, mqa_step *step, mqa_error *err)
 {
+    prepare_pages(s, step);
     mqa_status status = extend_and_plan(s, step, err);
     if (status == MQA_OK) status = s->model->arch->forward(step, err);
     if (status != MQA_OK) undo(step);

@@ -108,6 +108,7 @@ mqa_status mqa_session_fork(mqa_session *s, int from, int64_t length, int to, mq
     if (from == to || mqa_session_length(s, to) > 0)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "fork of sequence %d into %d, which isn't another one that is empty", from, to);
+    mqa_session_prepare_pages(s, (const int64_t[MQA_LAYER_KINDS]){1, 1});
     mqa_sequence *fork[MQA_LAYER_KINDS] = {NULL};
     mqa_status status = MQA_OK;
     for (int k = 0; k < MQA_LAYER_KINDS && status == MQA_OK; k++)
@@ -160,6 +161,25 @@ size_t mqa_session_unique_bytes(const mqa_session *s, int sequence)
     for (int k = 0; k < MQA_LAYER_KINDS; k++)
         if (s->kind[k].cache) bytes += mqa_sequence_unique_bytes(s->kind[k].sequences[sequence]);
     return bytes;
+}
+
+size_t mqa_session_kept_bytes(const mqa_session *s, int sequence, int64_t length)
+{
+    const mqa_session_kind *global = &s->kind[MQA_LAYER_GLOBAL];
+    if (!mqa_session_has(s, sequence) || !global->cache) return 0;
+    const mqa_sequence *seq = global->sequences[sequence];
+    const int64_t pages = mqa_pages_for(length, global->page_tokens);
+    size_t kept = 0;
+    for (int64_t i = 0; i < pages && i < seq->n_pages; i++) {
+        const mqa_page *page = &global->cache->arena.pages[seq->pages[i]];
+        kept += page->kept == page->holds ? global->page_bytes : 0;
+    }
+    return kept;
+}
+
+int mqa_session_page_tokens(const mqa_session *s)
+{
+    return mqa_session_any_kind(s)->page_tokens;
 }
 
 mqa_session_most mqa_session_most_bytes(const mqa_session *s, int64_t n_shared, int64_t n_tokens,

@@ -180,6 +180,14 @@ size_t mqa_session_kv_bytes(const mqa_session *s)
     return bytes;
 }
 
+size_t mqa_session_bytes_resident(const mqa_session *s)
+{
+    size_t bytes = 0;
+    for (int kind = 0; kind < MQA_LAYER_KINDS; kind++)
+        if (s->kind[kind].cache) bytes += mqa_cache_bytes_resident(s->kind[kind].cache);
+    return bytes;
+}
+
 size_t mqa_session_kv_bytes_multi_head(const mqa_session *s)
 {
     size_t bytes = 0;

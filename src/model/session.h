@@ -47,6 +47,10 @@ static inline bool mqa_session_has(const mqa_session *s, int sequence)
     return sequence >= 0 && sequence < s->n_numbers && mqa_session_any_kind(s)->sequences[sequence];
 }
 
+/* So many pages are going to be taken: where their memory, with what the caches keep of pages given back,
+ * would pass the budget, that goes back to the operating system. */
+void mqa_session_prepare_pages(mqa_session *s, const int64_t pages[MQA_LAYER_KINDS]);
+
 /* An empty sequence at a number that has none. */
 mqa_status mqa_session_make(mqa_session *s, int sequence, mqa_error *err);
 

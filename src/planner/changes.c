@@ -29,12 +29,25 @@ typedef struct candidate {
     bool retrains;
 } candidate;
 
-/* Whether b goes before a. Candidates come in the order of what they cost; where memory is what is short, of
- * those that make it fit the cheapest is best, not the one that saves most. */
-static bool is_better(mqa_goal goal, const mqa_change *a, const mqa_change *b)
+/* Whether what is short wouldn't be any more. */
+static mqa_status settles(const mqa_report *r, mqa_goal goal, const mqa_design *design,
+                          const mqa_demand *demand, const mqa_figures *f, bool *out, mqa_error *err)
 {
-    if (goal == MQA_GOAL_MEMORY && (a->figures.fits || b->figures.fits))
-        return b->figures.fits && !a->figures.fits;
+    *out = mqa_goal_is_missed(r) && f->fits &&
+           (goal == MQA_GOAL_MEMORY || goal == MQA_GOAL_BUDGETS || f->meets_speed);
+    for (int i = 0; goal == MQA_GOAL_BUDGETS && i < demand->n_tenants; i++) {
+        mqa_tenant_figures tenant;
+        MQA_TRY(mqa_forecast_tenant(design, demand, &demand->tenants[i], &tenant, err));
+        *out = *out && tenant.fits;
+    }
+    return MQA_OK;
+}
+
+/* Whether b goes before a. Candidates come in the order of what they cost: where something is short, the
+ * cheapest that settles it is best, not the one that gains most. */
+static bool is_better(const mqa_change *a, const mqa_change *b)
+{
+    if (a->settles || b->settles) return b->settles && !a->settles;
     return b->gain > a->gain;
 }
 
@@ -42,16 +55,16 @@ static bool is_better(mqa_goal goal, const mqa_change *a, const mqa_change *b)
 static mqa_status try_change(mqa_report *r, const candidate *c, const mqa_design *design,
                              const mqa_demand *demand, mqa_error *err)
 {
-    const mqa_figures *now = &r->rows[0][0];
-    const mqa_goal goal = mqa_goal_of(&r->demand, now);
+    const mqa_goal goal = mqa_goal_of(r);
     mqa_change change = {.retrains = c->retrains};
     MQA_TRY(mqa_forecast(design, &r->machine, demand, demand->contexts[0], &change.figures, err));
-    change.gain = mqa_goal_value(goal, now) / mqa_goal_value(goal, &change.figures);
+    change.gain = mqa_goal_value(goal, &r->rows[0][0]) / mqa_goal_value(goal, &change.figures);
     if (!(change.gain > 1.01) || r->n_changes == MQA_REPORT_CHANGES) return MQA_OK;
+    MQA_TRY(settles(r, goal, design, demand, &change.figures, &change.settles, err));
     snprintf(change.what, sizeof change.what, "%s", c->what);
     snprintf(change.cost, sizeof change.cost, "%s", c->cost);
     int at = r->n_changes++;
-    for (; at > 0 && is_better(goal, &r->changes[at - 1], &change); at--) r->changes[at] = r->changes[at - 1];
+    for (; at > 0 && is_better(&r->changes[at - 1], &change); at--) r->changes[at] = r->changes[at - 1];
     r->changes[at] = change;
     return MQA_OK;
 }

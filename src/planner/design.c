@@ -193,9 +193,10 @@ mqa_status mqa_design_finish(mqa_design *d, mqa_error *err)
 static mqa_status add_product(size_t *sum, size_t a, size_t b, size_t c, const char *what, mqa_error *err)
 {
     size_t product;
-    if (mqa_mul(a, b, &product) && mqa_mul(product, c, &product) && mqa_add(*sum, product, sum))
+    if (mqa_mul(a, b, &product) && mqa_mul(product, c, &product) && mqa_add(*sum, product, sum) &&
+        *sum <= MQA_MOST)
         return MQA_OK;
-    return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "the model's %s are more than 64 bits can count", what);
+    return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "the model's %s are more than 2^63", what);
 }
 
 mqa_status mqa_design_parameters(const mqa_design *design, uint64_t *all, uint64_t *active, mqa_error *err)

@@ -14,6 +14,9 @@
 #define MQA_MAX_HEADS   65536
 #define MQA_MAX_EXPERTS 65536
 
+/* The most bytes and parameters that a figure may be: what JSON's integers hold. */
+#define MQA_MOST ((size_t)INT64_MAX)
+
 /* n matrices, of which a token uses n_used; n 0: none, and nothing happens. Equal ones become one entry. */
 mqa_status mqa_design_add(mqa_design *design, mqa_role role, uint32_t type, int64_t n_in, int64_t n_out,
                           int64_t n, int64_t n_used, mqa_error *err);

@@ -54,7 +54,7 @@ static bool group_takes(const mqa_layer_group *g, mqa_kv_type k, mqa_kv_type v, 
 static mqa_status too_much(mqa_error *err)
 {
     return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                    "a KV cache of more than 2^64 bytes: ask for less context or fewer requests");
+                    "a KV cache of more than 2^63 bytes: ask for less context or fewer requests");
 }
 
 static mqa_status kv_figures(const mqa_design *design, const mqa_demand *demand, const load *l,
@@ -77,7 +77,8 @@ static mqa_status kv_figures(const mqa_design *design, const mqa_demand *demand,
             return too_much(err);
     }
     size_t unshared;
-    if (!mqa_mul(f->kv_request_bytes, (size_t)l->requests, &unshared)) return too_much(err);
+    if (!mqa_mul(f->kv_request_bytes, (size_t)l->requests, &unshared) || unshared > MQA_MOST)
+        return too_much(err);
     f->kv_saved_bytes = unshared > f->kv_bytes ? unshared - f->kv_bytes : 0;
     return MQA_OK;
 }
@@ -88,7 +89,8 @@ static mqa_status kv_by_type(const mqa_design *design, const load *l, mqa_figure
         for (int i = 0; i < design->n_groups; i++) {
             group_bytes b;
             if (!group_takes(&design->groups[i], (mqa_kv_type)type, (mqa_kv_type)type, l, &b) ||
-                !mqa_add(f->kv_request_by_type[type], b.request, &f->kv_request_by_type[type]))
+                !mqa_add(f->kv_request_by_type[type], b.request, &f->kv_request_by_type[type]) ||
+                f->kv_request_by_type[type] > MQA_MOST)
                 return too_much(err);
         }
     return MQA_OK;
@@ -207,8 +209,8 @@ static mqa_status memory_figures(const mqa_design *design, const mqa_machine *ma
                     .memory = f->memory};
     if (!work_bytes(&r, demand->requests, &f->work_bytes) ||
         !mqa_add(f->weights_bytes, f->kv_peak_bytes, &f->peak_bytes) ||
-        !mqa_add(f->peak_bytes, f->work_bytes, &f->peak_bytes))
-        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "more than 2^64 bytes of memory");
+        !mqa_add(f->peak_bytes, f->work_bytes, &f->peak_bytes) || f->peak_bytes > MQA_MOST)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "more than 2^63 bytes of memory");
     f->fits = f->memory == 0 || f->peak_bytes <= f->memory;
     f->max_requests = most_requests(&r, f->context);
     f->max_context = longest_context(&r);
@@ -274,7 +276,8 @@ mqa_status mqa_forecast_tenant(const mqa_design *design, const mqa_demand *deman
                                mqa_tenant_figures *out, mqa_error *err)
 {
     *out = (mqa_tenant_figures){0};
-    if (!tenant_takes(design, demand, t, t->context, t->requests, &out->kv_bytes)) return too_much(err);
+    if (!tenant_takes(design, demand, t, t->context, t->requests, &out->kv_bytes) || out->kv_bytes > MQA_MOST)
+        return too_much(err);
     out->fits = t->budget_bytes == 0 || out->kv_bytes <= t->budget_bytes;
     out->max_requests = tenant_most(design, demand, t, true);
     out->max_context = tenant_most(design, demand, t, false);

@@ -18,11 +18,13 @@ mqa_status mqa_time_prompt(const mqa_design *design, const mqa_machine *machine,
 mqa_status mqa_forecast_tenant(const mqa_design *design, const mqa_demand *demand, const mqa_tenant *tenant,
                                mqa_tenant_figures *out, mqa_error *err);
 
-/* What a report is judged by: whether it fits, else the time that is missed, else the time of a token.
- * Smaller is better. */
-typedef enum mqa_goal { MQA_GOAL_MEMORY, MQA_GOAL_PROMPT, MQA_GOAL_TOKEN } mqa_goal;
-mqa_goal mqa_goal_of(const mqa_demand *demand, const mqa_figures *figures);
+/* What a report is judged by: what is short (memory, a tenant's budget, the prompt's or a token's time that
+ * is wanted), else a token's time. The value is better the smaller. */
+typedef enum mqa_goal { MQA_GOAL_MEMORY, MQA_GOAL_BUDGETS, MQA_GOAL_PROMPT, MQA_GOAL_TOKEN } mqa_goal;
+mqa_goal mqa_goal_of(const mqa_report *report);
 double mqa_goal_value(mqa_goal goal, const mqa_figures *figures);
+/* Whether anything is short. */
+bool mqa_goal_is_missed(const mqa_report *report);
 
 /* changes.c: fills in changes, best first. verdict.c: the sentences, when all else is there. */
 mqa_status mqa_report_changes(mqa_report *report, mqa_error *err);

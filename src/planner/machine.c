@@ -51,6 +51,7 @@ static void assume_curve(mqa_curve *curve, double share)
 {
     for (int i = 0; i < MQA_CURVE_POINTS; i++)
         if (curve->share[i] == 0) curve->share[i] = share;
+    if (curve->memory == 0) curve->memory = share;
 }
 
 /* What good kernels reach: seven tenths of memory's bandwidth and of the peak; quants of fewer than 8 bits
@@ -75,10 +76,12 @@ static mqa_status check(const char *what, double value, bool may_be_zero, mqa_er
 
 static mqa_status check_curve(const char *what, const mqa_curve *curve, mqa_error *err)
 {
-    for (int i = 0; i < MQA_CURVE_POINTS; i++)
-        if (!(curve->share[i] >= 1e-6 && curve->share[i] <= 1e3))
+    for (int i = 0; i <= MQA_CURVE_POINTS; i++) {
+        const double share = i < MQA_CURVE_POINTS ? curve->share[i] : curve->memory;
+        if (!(share >= 1e-6 && share <= 1e3))
             return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
-                            "machine: a share of %g for %s: not from 1e-6 to 1000", curve->share[i], what);
+                            "machine: a share of %g for %s: not from 1e-6 to 1000", share, what);
+    }
     return MQA_OK;
 }
 
@@ -88,9 +91,14 @@ mqa_status mqa_machine_check(const mqa_machine *m, mqa_error *err)
     MQA_TRY(check("bandwidth", m->bandwidth, false, err));
     for (int i = 0; i < MQA_RATES; i++) MQA_TRY(check(peaks[i], m->peak[i], false, err));
     MQA_TRY(check("the rate of exponentials", m->exp_rate, true, err));
+    MQA_TRY(check("curve_bytes", m->curve_bytes, true, err));
     MQA_TRY(check("seconds_per_step", m->seconds_per_step, true, err));
     MQA_TRY(check("seconds_per_layer", m->seconds_per_layer, true, err));
-    MQA_TRY(check("seconds_per_row_and_value", m->seconds_per_row_and_value, true, err));
+    MQA_TRY(check("seconds_per_value", m->seconds_per_value, true, err));
+    MQA_TRY(check("seconds_per_granule", m->seconds_per_granule, true, err));
+    MQA_TRY(check("seconds_per_small_page", m->seconds_per_small_page, true, err));
+    for (int t = 0; t < MQA_KV_TYPES; t++)
+        MQA_TRY(check("seconds_per_kv_value", m->seconds_per_kv_value[t], true, err));
     if (m->n_caches < 0 || m->n_caches > MQA_MACHINE_CACHES)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "machine: %d caches: 0 to %d", m->n_caches,
                         MQA_MACHINE_CACHES);

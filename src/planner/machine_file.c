@@ -4,15 +4,16 @@
  */
 #include <errno.h>
 #include <jansson.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "planner/planner.h"
+#include "planner/design.h"
 
-enum { VERSION = 1, PATH_BYTES = 1024 };
+enum { VERSION = 5, PATH_BYTES = 1024 };
 
 /* ---- where ---- */
 
@@ -67,30 +68,54 @@ static mqa_status make_folders(const char *path, mqa_error *err)
 
 /* ---- writing ---- */
 
+static const struct {
+    const char *name;
+    size_t offset; /* of a double in mqa_machine */
+} numbers[] = {{"bandwidth", offsetof(mqa_machine, bandwidth)},
+               {"f32", offsetof(mqa_machine, peak[MQA_RATE_F32])},
+               {"bf16", offsetof(mqa_machine, peak[MQA_RATE_BF16])},
+               {"int8", offsetof(mqa_machine, peak[MQA_RATE_INT8])},
+               {"exp_rate", offsetof(mqa_machine, exp_rate)},
+               {"seconds_per_step", offsetof(mqa_machine, seconds_per_step)},
+               {"seconds_per_layer", offsetof(mqa_machine, seconds_per_layer)},
+               {"seconds_per_value", offsetof(mqa_machine, seconds_per_value)},
+               {"seconds_per_granule", offsetof(mqa_machine, seconds_per_granule)},
+               {"seconds_per_small_page", offsetof(mqa_machine, seconds_per_small_page)},
+               {"curve_bytes", offsetof(mqa_machine, curve_bytes)}};
+enum { N_NUMBERS = sizeof numbers / sizeof numbers[0] };
+
 static json_t *curve_json(const mqa_curve *curve)
 {
     json_t *list = json_array();
     for (int i = 0; i < MQA_CURVE_POINTS; i++) json_array_append_new(list, json_real(curve->share[i]));
+    json_array_append_new(list, json_real(curve->memory));
     return list;
 }
 
 static json_t *machine_json(const char *key, const mqa_machine *m)
 {
-    json_t *linear = json_object(), *attention = json_object(), *caches = json_array(), *rows = json_array();
+    json_t *linear = json_object(), *attention = json_object(), *packing = json_object();
+    json_t *caches = json_array(), *rows = json_array();
     for (int i = 0; i < MQA_CURVE_POINTS; i++) json_array_append_new(rows, json_integer(mqa_curve_rows[i]));
     for (int c = 0; c < MQA_WEIGHT_CLASSES; c++)
         json_object_set_new(linear, mqa_weight_class_name((mqa_weight_class)c), curve_json(&m->linear[c]));
-    for (int t = 0; t < MQA_KV_TYPES; t++)
-        json_object_set_new(attention, mqa_kv_type_name((mqa_kv_type)t), curve_json(&m->attention[t]));
+    for (int t = 0; t < MQA_KV_TYPES; t++) {
+        const char *type = mqa_kv_type_name((mqa_kv_type)t);
+        json_object_set_new(attention, type, curve_json(&m->attention[t]));
+        json_object_set_new(packing, type, json_real(m->seconds_per_kv_value[t]));
+    }
     for (int i = 0; i < m->n_caches; i++)
         json_array_append_new(caches, json_pack("[f, f]", m->caches[i].bytes, m->caches[i].rate));
-    return json_pack(
-        "{s:i, s:s, s:s, s:s, s:i, s:f, s:o, s:[f, f, f], s:f, s:I, s:o, s:o, s:o, s:f, s:f, s:f}", "version",
-        VERSION, "key", key, "name", m->name, "source", m->source, "threads", m->n_threads, "bandwidth",
-        m->bandwidth, "caches", caches, "peak", m->peak[0], m->peak[1], m->peak[2], "exp_rate", m->exp_rate,
-        "memory", (json_int_t)m->memory, "rows", rows, "linear", linear, "attention", attention,
-        "seconds_per_step", m->seconds_per_step, "seconds_per_layer", m->seconds_per_layer,
-        "seconds_per_row_and_value", m->seconds_per_row_and_value);
+    json_t *object = json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o}", "version", VERSION,
+                               "key", key, "name", m->name, "source", m->source, "threads", m->n_threads,
+                               "memory", (json_int_t)m->memory, "caches", caches, "rows", rows, "linear",
+                               linear, "attention", attention, "seconds_per_kv_value", packing);
+    for (int i = 0; object && i < N_NUMBERS; i++) {
+        double value;
+        memcpy(&value, (const char *)m + numbers[i].offset, sizeof value);
+        json_object_set_new(object, numbers[i].name, json_real(value));
+    }
+    return object;
 }
 
 /* Beside the old one and then in its place, so that nobody reads half a file. */
@@ -130,8 +155,9 @@ mqa_status mqa_machine_save(const char *key, const mqa_machine *machine, char *p
 static bool read_curves(const json_t *object, const char *name, mqa_curve *out)
 {
     const json_t *list = json_object_get(object, name);
-    if (json_array_size(list) != MQA_CURVE_POINTS) return false;
+    if (json_array_size(list) != MQA_CURVE_POINTS + 1) return false;
     for (size_t i = 0; i < MQA_CURVE_POINTS; i++) out->share[i] = json_number_value(json_array_get(list, i));
+    out->memory = json_number_value(json_array_get(list, MQA_CURVE_POINTS));
     return true;
 }
 
@@ -143,39 +169,58 @@ static bool read_rows(const json_t *list)
     return true;
 }
 
-static bool read_machine(const json_t *object, const char *key, mqa_machine *m)
+static bool read_numbers(const json_t *object, mqa_machine *m)
 {
-    const char *own_key, *name, *source;
-    json_t *caches, *rows, *linear, *attention;
-    json_int_t memory;
-    int version;
-    if (json_unpack(
-            (json_t *)(uintptr_t)object,
-            "{s:i, s:s, s:s, s:s, s:i, s:F, s:o, s:[F, F, F], s:F, s:I, s:o, s:o, s:o, s:F, s:F, s:F}",
-            "version", &version, "key", &own_key, "name", &name, "source", &source, "threads", &m->n_threads,
-            "bandwidth", &m->bandwidth, "caches", &caches, "peak", &m->peak[0], &m->peak[1], &m->peak[2],
-            "exp_rate", &m->exp_rate, "memory", &memory, "rows", &rows, "linear", &linear, "attention",
-            &attention, "seconds_per_step", &m->seconds_per_step, "seconds_per_layer", &m->seconds_per_layer,
-            "seconds_per_row_and_value", &m->seconds_per_row_and_value) != 0)
-        return false;
-    if (version != VERSION || strcmp(key, own_key) != 0 || memory < 0 || !read_rows(rows) ||
-        json_array_size(caches) > MQA_MACHINE_CACHES)
-        return false;
-    snprintf(m->name, sizeof m->name, "%s", name);
-    snprintf(m->source, sizeof m->source, "%s", source);
-    m->memory = (size_t)memory;
-    m->measured = true;
-    for (size_t i = 0; i < json_array_size(caches); i++) {
-        const json_t *pair = json_array_get(caches, i);
-        m->caches[i].bytes = json_number_value(json_array_get(pair, 0));
-        m->caches[i].rate = json_number_value(json_array_get(pair, 1));
+    for (int i = 0; i < N_NUMBERS; i++) {
+        const json_t *number = json_object_get(object, numbers[i].name);
+        if (!json_is_number(number)) return false;
+        const double value = json_number_value(number);
+        memcpy((char *)m + numbers[i].offset, &value, sizeof value);
     }
-    m->n_caches = (int)json_array_size(caches);
+    return true;
+}
+
+static bool read_caches(const json_t *list, mqa_machine *m)
+{
+    if (json_array_size(list) > MQA_MACHINE_CACHES) return false;
+    for (; m->n_caches < (int)json_array_size(list); m->n_caches++) {
+        const json_t *pair = json_array_get(list, (size_t)m->n_caches);
+        m->caches[m->n_caches].bytes = json_number_value(json_array_get(pair, 0));
+        m->caches[m->n_caches].rate = json_number_value(json_array_get(pair, 1));
+    }
+    return true;
+}
+
+static bool read_shares(const json_t *linear, const json_t *attention, const json_t *packing, mqa_machine *m)
+{
     for (int c = 0; c < MQA_WEIGHT_CLASSES; c++)
         if (!read_curves(linear, mqa_weight_class_name((mqa_weight_class)c), &m->linear[c])) return false;
-    for (int t = 0; t < MQA_KV_TYPES; t++)
-        if (!read_curves(attention, mqa_kv_type_name((mqa_kv_type)t), &m->attention[t])) return false;
+    for (int t = 0; t < MQA_KV_TYPES; t++) {
+        const char *type = mqa_kv_type_name((mqa_kv_type)t);
+        if (!read_curves(attention, type, &m->attention[t])) return false;
+        m->seconds_per_kv_value[t] = json_number_value(json_object_get(packing, type));
+    }
     return true;
+}
+
+static bool read_machine(json_t *object, const char *key, mqa_machine *m)
+{
+    const char *own_key, *name, *source;
+    json_t *caches, *rows, *linear, *attention, *packing;
+    json_int_t memory;
+    int version;
+    if (json_unpack(object, "{s:i, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o}", "version", &version,
+                    "key", &own_key, "name", &name, "source", &source, "threads", &m->n_threads, "memory",
+                    &memory, "caches", &caches, "rows", &rows, "linear", &linear, "attention", &attention,
+                    "seconds_per_kv_value", &packing) != 0)
+        return false;
+    if (version != VERSION || strcmp(key, own_key) != 0 || memory < 0 || m->n_threads < 0) return false;
+    mqa_design_text(m->name, sizeof m->name, name, strlen(name));
+    mqa_design_text(m->source, sizeof m->source, source, strlen(source));
+    m->memory = (size_t)memory;
+    m->measured = true;
+    return read_rows(rows) && read_numbers(object, m) && read_caches(caches, m) &&
+           read_shares(linear, attention, packing, m);
 }
 
 mqa_status mqa_machine_load(const char *key, mqa_machine *out, mqa_error *err)

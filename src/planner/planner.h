@@ -10,21 +10,33 @@
  * Sizes of the cache come from kvcache/, the functions that the allocator itself goes by
  * (mqa_cache_page_bytes, mqa_kv_bytes, and kvcache/cache.h's for shared beginnings and for what has to be
  * reserved); sizes of packed weights from kernels/. Nothing here computes its own. Bytes and counts are
- * checked: what doesn't fit in 64 bits, or isn't a shape, is an error and never a wrapped number. Times are
+ * checked: what is beyond 2^63, or isn't a shape, is an error and never a wrapped number. Times are
  * doubles.
  *
  * Units: bytes, seconds, operations (a multiply-add is two), unless a name says otherwise (_ms).
  *
  * The model of time. One step takes R rows (tokens) of all requests through the model: decoding has a row a
  * request, a prompt `chunk` rows at once. A step's time is a sum over its parts, because they run one after
- * the other; each part takes the roofline's time (Williams, Waterman, Patterson 2009: the largest of what
- * memory and arithmetic take alone) divided by the share of it that our kernels reach, which is measured:
+ * the other; each part takes the roofline's time (Williams, Waterman, Patterson 2009): the largest of what
+ * memory and arithmetic take alone, each divided by the share of it that our kernels reach, which is
+ * measured:
  *
- *     matrices of a format   max(bytes / bandwidth(W), 2 * values * R / peak) / linear[format](R)
- *     attention of a group   max(bytes / bandwidth(W), 2 * (d_qk + d_vo) * heads * keys / peak,
- *                                heads * keys / exp_rate) / attention[format](rows on one KV head)
- *     each layer             seconds_per_layer + R * seconds_per_row_and_value * n_embd     (norms, RoPE,
- * adds, threads' meetings) a step                 seconds_per_step
+ *     matrices of a format   max(bytes / bandwidth(W) / linear[format].memory,
+ *                                2 * values * R / peak / linear[format](R))
+ *                            + outputs / 64 * seconds_per_granule
+ *                            + small_bytes / 4096 * seconds_per_small_page   (of matrices below 2 MiB)
+ *     attention of a group   max(bytes / bandwidth(W) / attention[format].memory,
+ *                                max(2 * (d_qk + d_vo) * heads * keys / peak, heads * keys / exp_rate)
+ *                                / attention[format](rows on one KV head))
+ *     each layer             seconds_per_layer                                   (threads' meetings)
+ *     each step              seconds_per_step
+ *     each row               seconds_per_value * values that go in and out of the matrices it goes through
+ *                            (norms, RoPE, activations, rounding to what products take)
+ *                            + seconds_per_kv_value[format] * values of K and V that it leaves in the caches
+ *
+ * The two overlap as far as reading from a CPU's cache goes, where shares of arithmetic are measured: a part
+ * takes arithmetic's time and what memory takes longer than that cache, at least memory's. (Measured:
+ * attention of 16 rows a KV head on Zen 4 has 80 % of the peak from L3, and from memory the time of both.)
  *
  * W is the step's working set, all that it reads, so that a model which fits in a cache is read from there.
  * Bytes of attention are those of K and V that somebody sees, each once however many rows see them (heads
@@ -186,12 +198,13 @@ typedef enum mqa_weight_class {
 mqa_weight_class mqa_weight_class_of(uint32_t gguf_type);
 const char *mqa_weight_class_name(mqa_weight_class c); /* "f32", "bf16", "8-bit", … */
 
-/* A share of the roofline's limit by rows, at 1, 4, 16, 64, 256 and 1,024 rows; between them by log(rows),
+/* A share of what arithmetic gives, by rows, at 1, 4, 16, 64, 256 and 1,024 rows; between them by log(rows),
  * outside as at the ends. A share may exceed 1 where the roof is a table's and not a measurement's. */
 #define MQA_CURVE_POINTS 6
 extern const int mqa_curve_rows[MQA_CURVE_POINTS];
 typedef struct mqa_curve {
     double share[MQA_CURVE_POINTS];
+    double memory; /* the share of bandwidth that is reached where memory holds */
 } mqa_curve;
 double mqa_curve_at(const mqa_curve *curve, double rows);
 
@@ -214,9 +227,15 @@ typedef struct mqa_machine {
     double peak[MQA_RATES]; /* operations/s */
     double exp_rate;        /* exponentials/s; 0: they are no bound */
     size_t memory;          /* bytes for everything; 0: not known */
+    double curve_bytes; /* the working set by which shares of arithmetic are measured; 0: they are assumed,
+                           and memory's time and arithmetic's overlap */
     mqa_curve linear[MQA_WEIGHT_CLASSES];
     mqa_curve attention[MQA_KV_TYPES]; /* by the format of K */
-    double seconds_per_step, seconds_per_layer, seconds_per_row_and_value;
+    double seconds_per_step, seconds_per_layer, seconds_per_value;
+    /* What shares of wide matrices leave out, and narrow ones have more of: 64 outputs are a stream of memory
+     * that has to be begun; and a matrix of less than 2 MiB lies in pages of 4 KiB, each to be looked up. */
+    double seconds_per_granule, seconds_per_small_page;
+    double seconds_per_kv_value[MQA_KV_TYPES]; /* a value of K or V into the cache, by its format */
 } mqa_machine;
 
 double mqa_machine_bandwidth(const mqa_machine *machine, double working_set);
@@ -329,7 +348,7 @@ typedef struct mqa_figures {
     bool meets_speed;    /* want_tokens_per_s and want_prompt_ms, where said */
 } mqa_figures;
 
-/* context: in place of the demand's. MQA_ERR_INVALID_ARGUMENT for what doesn't fit in 64 bits. Cheap
+/* context: in place of the demand's. MQA_ERR_INVALID_ARGUMENT for what is beyond 2^63. Cheap
  * (microseconds), so that curves can be drawn by calling it. */
 mqa_status mqa_forecast(const mqa_design *design, const mqa_machine *machine, const mqa_demand *demand,
                         int64_t context, mqa_figures *out, mqa_error *err);
@@ -351,6 +370,7 @@ typedef struct mqa_change {
     double gain; /* how much better the figure that the verdict is about becomes: 2 is half the time, or twice
                     the requests */
     bool retrains; /* needs a model trained so */
+    bool settles;  /* what is short (memory, a tenant's budget, a speed that is wanted) no longer is */
 } mqa_change;
 
 #define MQA_REPORT_DESIGNS 8

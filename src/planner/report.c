@@ -8,18 +8,48 @@
 #include "base/memory.h"
 #include "planner/forecast.h"
 
-mqa_goal mqa_goal_of(const mqa_demand *demand, const mqa_figures *f)
+static bool tenants_keep_budgets(const mqa_report *r)
 {
-    if (!f->fits) return MQA_GOAL_MEMORY;
-    const bool slow = demand->want_tokens_per_s > 0 && demand->want_tokens_per_s * f->token.seconds > 1;
-    const bool late = demand->want_prompt_ms > 0 && f->prompt_ms > demand->want_prompt_ms;
-    return late && !slow ? MQA_GOAL_PROMPT : MQA_GOAL_TOKEN;
+    for (int i = 0; i < r->demand.n_tenants; i++)
+        if (!r->tenants[i].fits) return false;
+    return true;
+}
+
+static bool is_slow(const mqa_report *r)
+{
+    return r->demand.want_tokens_per_s > 0 && r->demand.want_tokens_per_s * r->rows[0][0].token.seconds > 1;
+}
+
+static bool is_late(const mqa_report *r)
+{
+    return r->demand.want_prompt_ms > 0 && r->rows[0][0].prompt_ms > r->demand.want_prompt_ms;
+}
+
+mqa_goal mqa_goal_of(const mqa_report *r)
+{
+    if (!r->rows[0][0].fits) return MQA_GOAL_MEMORY;
+    if (!tenants_keep_budgets(r)) return MQA_GOAL_BUDGETS;
+    return is_late(r) && !is_slow(r) ? MQA_GOAL_PROMPT : MQA_GOAL_TOKEN;
+}
+
+bool mqa_goal_is_missed(const mqa_report *r)
+{
+    return mqa_goal_of(r) != MQA_GOAL_TOKEN || is_slow(r);
 }
 
 double mqa_goal_value(mqa_goal goal, const mqa_figures *f)
 {
-    if (goal == MQA_GOAL_MEMORY) return (double)f->peak_bytes;
-    return goal == MQA_GOAL_PROMPT ? f->prompt_ms : f->ms_per_token;
+    switch (goal) {
+    case MQA_GOAL_MEMORY:
+        return (double)f->peak_bytes;
+    case MQA_GOAL_BUDGETS:
+        return (double)f->kv_peak_bytes;
+    case MQA_GOAL_PROMPT:
+        return f->prompt_ms;
+    case MQA_GOAL_TOKEN:
+        return f->ms_per_token;
+    }
+    return 0;
 }
 
 /* ---- designs ---- */

@@ -12,8 +12,10 @@
 /* Something done n times, one time after the other. bytes, operations and exponentials are of one time. */
 typedef struct part {
     double n, bytes, operations, exponentials;
+    double begin; /* seconds before memory streams */
     mqa_rate rate;
-    double share; /* of the roofline that is reached */
+    const mqa_curve *curve; /* how much of memory's and of arithmetic's roof is reached */
+    double rows;
     bool attention;
 } part;
 
@@ -24,7 +26,9 @@ typedef struct work {
     const mqa_demand *demand;
     part parts[MAX_PARTS];
     int n_parts;
-    double steps, rows; /* steps in all; rows of all of them together */
+    double steps;  /* in all */
+    double values; /* that go in and out of matrices, of all rows together */
+    double rows;   /* of all steps together */
 } work;
 
 /* ---- matrices ---- */
@@ -44,6 +48,14 @@ static use use_of(const mqa_matrices *m, double rows)
     return (use){.read = read, .rows = rows * (double)m->n_used / read};
 }
 
+static double begin_seconds(const mqa_machine *machine, const mqa_matrices *m, size_t bytes)
+{
+    enum { SMALL_PAGE = 4096, HUGE_PAGE = 2 << 20 }; /* base/memory.c asks for huge ones from that size on */
+    const double pages = bytes < HUGE_PAGE ? (double)bytes / SMALL_PAGE : 0;
+    return (double)m->n_out / MQA_GRANULE * machine->seconds_per_granule +
+           pages * machine->seconds_per_small_page;
+}
+
 /* n times the part `of` it. */
 static mqa_status add_matrix(work *w, const mqa_matrices *m, double n, double of, double rows, mqa_error *err)
 {
@@ -53,12 +65,15 @@ static mqa_status add_matrix(work *w, const mqa_matrices *m, double n, double of
     const uint32_t type = w->demand->weights == MQA_WEIGHTS_AS_IS ? m->type : w->demand->weights;
     const mqa_weight_class c = mqa_weight_class_of(type);
     const use u = use_of(m, rows);
+    w->values += n * of * rows * (double)m->n_used * ((double)m->n_in + m->n_out);
     w->parts[w->n_parts++] =
         (part){.n = n,
                .bytes = of * u.read * (double)bytes,
                .operations = of * u.read * u.rows * 2 * (double)m->n_in * (double)m->n_out,
+               .begin = of * u.read * begin_seconds(w->machine, m, bytes),
                .rate = mqa_rate_of_weights(c),
-               .share = mqa_curve_at(&w->machine->linear[c], u.rows)};
+               .curve = &w->machine->linear[c],
+               .rows = u.rows};
     return MQA_OK;
 }
 
@@ -113,7 +128,8 @@ static void add_attention(work *w, const mqa_layer_group *g, double n, double to
                                     .operations = 2.0 * (g->head_dim_qk + g->head_dim_vo) * scores,
                                     .exponentials = scores,
                                     .rate = mqa_rate_of_kv(w->demand->k_type),
-                                    .share = mqa_curve_at(&w->machine->attention[w->demand->k_type], rows),
+                                    .curve = &w->machine->attention[w->demand->k_type],
+                                    .rows = rows,
                                     .attention = true};
 }
 
@@ -166,6 +182,20 @@ static int group_of_last_layer(const mqa_design *design)
     return design->n_groups - 1;
 }
 
+/* What putting a row's K and V into the caches of all layers takes. */
+static double write_seconds(const work *w)
+{
+    const double *cost = w->machine->seconds_per_kv_value;
+    double sum = 0;
+    for (int i = 0; i < w->design->n_groups; i++) {
+        const mqa_layer_group *g = &w->design->groups[i];
+        const double k = g->head_dim_qk * cost[w->demand->k_type],
+                     v = g->v_in_k ? 0 : g->head_dim_vo * cost[w->demand->v_type];
+        sum += (double)g->n_layers * g->n_kv_heads * (k + v);
+    }
+    return sum;
+}
+
 /* ---- adding up ---- */
 
 static void add_time(mqa_times *t, double *slot, mqa_bound bound, double seconds)
@@ -175,13 +205,22 @@ static void add_time(mqa_times *t, double *slot, mqa_bound bound, double seconds
     t->by_bound[bound] += seconds;
 }
 
+/* How much of memory's time goes by while products are made: what reading from the cache takes by which
+ * shares of arithmetic were measured, since they have it in them; all of it where nothing was measured. */
+static double hidden(const mqa_machine *m, const part *p, double memory)
+{
+    if (m->curve_bytes == 0) return memory;
+    return p->bytes / (mqa_machine_bandwidth(m, m->curve_bytes) * p->curve->memory);
+}
+
 static void add_part(const work *w, const part *p, double bandwidth, mqa_times *t)
 {
     const mqa_machine *m = w->machine;
-    const double memory = p->bytes / bandwidth;
+    const double memory = p->bytes / (bandwidth * p->curve->memory);
     const double exps = m->exp_rate > 0 ? p->exponentials / m->exp_rate : 0;
-    const double arithmetic = fmax(p->operations / m->peak[p->rate], exps);
-    const double seconds = p->n * fmax(memory, arithmetic) / p->share;
+    const double arithmetic = fmax(p->operations / m->peak[p->rate], exps) / mqa_curve_at(p->curve, p->rows);
+    const double waits = fmax(memory - hidden(m, p, memory), 0);
+    const double seconds = p->n * (fmax(memory, arithmetic + waits) + p->begin);
     add_time(t, p->attention ? &t->attention : &t->weights,
              memory >= arithmetic ? MQA_BOUND_MEMORY : MQA_BOUND_OPERATIONS, seconds);
     t->operations += p->n * p->operations;
@@ -204,7 +243,7 @@ static void add_up(const work *w, mqa_times *t)
     for (int i = 0; i < w->n_parts; i++) add_part(w, &w->parts[i], bandwidth, t);
     add_time(t, &t->overhead, MQA_BOUND_OVERHEAD,
              w->steps * (m->seconds_per_step + layers * m->seconds_per_layer) +
-                 w->rows * layers * w->design->n_embd * m->seconds_per_row_and_value);
+                 w->values * m->seconds_per_value + w->rows * write_seconds(w));
     for (int i = 1; i < MQA_BOUNDS; i++)
         if (t->by_bound[i] > t->by_bound[t->bound]) t->bound = (mqa_bound)i;
     if (bytes > 0) t->intensity = t->operations / bytes;

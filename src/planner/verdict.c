@@ -73,13 +73,14 @@ static void say_memory(mqa_report *r, const mqa_figures *f)
     const int64_t n = r->demand.requests;
     const text peak = bytes_text(f->peak_bytes), weights = bytes_text(f->weights_bytes);
     const text kv = bytes_text(f->kv_peak_bytes), memory = bytes_text(f->memory);
+    const char *const fit = n == 1 ? "fits" : "fit", *const do_not = n == 1 ? "does not fit" : "do not fit";
     if (f->memory == 0)
-        say(r, "%s request%s of %s tokens take %s: weights %s, KV cache %s.", count_text(n).of, plural(n),
-            count_text(f->context).of, peak.of, weights.of, kv.of);
+        say(r, "%s request%s of %s tokens %s %s: weights %s, KV cache %s.", count_text(n).of, plural(n),
+            count_text(f->context).of, n == 1 ? "takes" : "take", peak.of, weights.of, kv.of);
     else
         say(r, "%s request%s of %s tokens %s: %s of %s, weights %s and KV cache %s.", count_text(n).of,
-            plural(n), count_text(f->context).of, f->fits ? "fit" : "do not fit", peak.of, memory.of,
-            weights.of, kv.of);
+            plural(n), count_text(f->context).of, f->fits ? fit : do_not, peak.of, memory.of, weights.of,
+            kv.of);
     if (f->memory == 0) return;
     if (f->max_requests == 0)
         say(r, "Not one request of that length fits.");
@@ -133,21 +134,24 @@ static void say_tenants(mqa_report *r)
         say(r, "All %d tenants keep their budgets, and together they %s the memory.", r->demand.n_tenants,
             r->tenants_fit ? "fit in" : "exceed");
     else
-        say(r, "%d of %d tenants exceed%s their budgets, the first of them %s: it holds %s of %s requests.",
-            too_large, r->demand.n_tenants, too_large == 1 ? "s" : "", r->demand.tenants[first].name,
-            count_text(r->tenants[first].max_requests).of, count_text(r->demand.tenants[first].requests).of);
+        say(r, "%d of %d tenants %s, the first of them %s: it holds %s of %s requests.", too_large,
+            r->demand.n_tenants, too_large == 1 ? "exceeds its budget" : "exceed their budgets",
+            r->demand.tenants[first].name, count_text(r->tenants[first].max_requests).of,
+            count_text(r->demand.tenants[first].requests).of);
 }
 
 static void say_change(mqa_report *r, bool retrains, const char *begin)
 {
-    static const char *const of_goal[] = {"memory", "the prompt's time", "a token's time"};
-    const mqa_goal goal = mqa_goal_of(&r->demand, &r->rows[0][0]);
+    static const char *const of_goal[] = {"memory", "the KV cache", "the prompt's time", "a token's time"};
+    const bool missed = mqa_goal_is_missed(r);
     for (int i = 0; i < r->n_changes; i++) {
         const mqa_change *c = &r->changes[i];
         if (c->retrains != retrains) continue;
-        say(r, "%s: %s, which divides %s by %.3g%s. Its cost: %s.", begin, c->what, of_goal[goal], c->gain,
-            goal == MQA_GOAL_MEMORY ? (c->figures.fits ? " and makes it fit" : " but doesn't make it fit")
-                                    : "",
+        say(r, "%s: %s, which divides %s by %.3g%s. Its cost: %s.", begin, c->what, of_goal[mqa_goal_of(r)],
+            c->gain,
+            !missed      ? ""
+            : c->settles ? " and is enough"
+                         : " but is not enough alone",
             c->cost);
         return;
     }

@@ -6,45 +6,8 @@
 
 #include <string.h>
 
+#include "embedded/page_css.h"
 #include "plot/markup.h"
-
-static const char style[] =
-    ":root{color-scheme:light "
-    "dark;--ink:#222;--soft:#555;--rule:#d5d7db;--box:#f4f5f7;--mark:#e8f1fa;--link:#0b63a5}\n"
-    "@media screen and "
-    "(prefers-color-scheme:dark){:root{--ink:#e8e8e8;--soft:#b0b4bb;--rule:#3a3d45;--box:#1f2229;"
-    "--mark:#1c3145;--link:#79b8f0}body{background:#16181d}}\n"
-    "*{box-sizing:border-box}\n"
-    "body{margin:0 auto;padding:1.5rem 1rem 3rem;max-width:64rem;color:var(--ink);line-height:1.5;"
-    "font-family:system-ui,-apple-system,\"Segoe UI\",Roboto,\"Helvetica Neue\",\"DejaVu "
-    "Sans\",sans-serif;overflow-wrap:break-word}\n"
-    "h1{font-size:1.7rem;line-height:1.2;margin:0 0 .6rem}h2{font-size:1.25rem;margin:2.2rem 0 .6rem}"
-    "h3{font-size:1.05rem;margin:1.5rem 0 .4rem}\n"
-    "p,ul{max-width:44rem}li{margin:.25rem 0}.lead{font-size:1.1rem;color:var(--soft)}\n"
-    ".callout{background:var(--mark);border-left:4px solid var(--link);padding:.7rem 1rem;max-width:44rem}\n"
-    "pre{background:var(--box);padding:.7rem 1rem;overflow-x:auto;font-size:.85rem;"
-    "font-family:ui-monospace,Menlo,Consolas,\"DejaVu Sans Mono\",monospace}\n"
-    ".wide{overflow-x:auto;margin:1rem 0}\n"
-    "table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}\n"
-    "caption{caption-side:top;text-align:left;color:var(--soft);padding:0 0 .4rem;max-width:min(44rem,100vw "
-    "- 2rem)}\n"
-    "th,td{padding:.3rem .5rem;border-bottom:1px solid "
-    "var(--rule);text-align:right;vertical-align:baseline;overflow-wrap:normal}\n"
-    "thead th{border-bottom:2px solid var(--rule);vertical-align:bottom}th{font-weight:600}\n"
-    "th:first-child,.words{text-align:left}.marked>*{background:var(--mark)}td,tbody "
-    "th{white-space:nowrap}td.words{"
-    "white-space:normal}\n"
-    "figure{margin:1.2rem 0}figcaption{color:var(--soft);font-size:.9rem;max-width:44rem}\n"
-    "figure svg{display:block;width:100%;height:auto;border:1px solid var(--rule)}figure "
-    "img{max-width:100%;height:auto}\n"
-    ".pixelated{image-rendering:pixelated}.narrow-chart{display:none}\n"
-    "@media screen and "
-    "(max-width:36rem){.wide-chart{display:none}.narrow-chart{display:block}h1{font-size:1.4rem}}\n"
-    "@media print{@page{margin:15mm}body{padding:0;max-width:none;font-size:10.5pt}.wide{overflow:visible}"
-    "table{font-size:8.5pt}th,td{padding:.15rem .35rem}td,tbody "
-    "th{white-space:normal}pre{white-space:pre-wrap}\n"
-    "figure,tr,.callout{break-inside:avoid}h2,h3,caption{break-after:avoid}.callout,.marked>*{print-color-"
-    "adjust:exact}}\n";
 
 static bool ready(const mqa_page *page)
 {
@@ -83,7 +46,7 @@ void mqa_page_begin(mqa_page *page, FILE *out, const mqa_page_options *o)
           out);
     element(page, "title", NULL, o->title);
     fputs("<style>\n", out);
-    fputs(style, out);
+    fputs((const char *)mqa_embedded_page_css, out);
     mqa_chart_style(out);
     if (o->style) fputs(o->style, out);
     fputs("</style>\n</head>\n<body>\n<main>\n", out);

@@ -1,11 +1,12 @@
-/* Colours, dashes and markers. The colours were searched for the largest least distance under three kinds of
- * colour blindness, at a contrast of 3:1 and more with the background; tests/plot/test_theme.c has the
- * measure. Dashes and markers tell series apart without any colour.
+/* Dashes and markers, which tell series apart without any colour; colours are in chart.css. Those were
+ * searched for the largest least distance under three kinds of colour blindness, at a contrast of 3:1 and
+ * more with the background; tests/plot/test_theme.c has the measure.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "plot/theme.h"
 
+#include "embedded/chart_css.h"
 #include "plot/chart.h"
 
 mqa_series_look mqa_theme_look(int style)
@@ -26,39 +27,5 @@ mqa_series_look mqa_theme_look(int style)
 
 void mqa_chart_style(FILE *out)
 {
-    fputs(".mqa-chart{font-family:system-ui,-apple-system,\"Segoe UI\",Roboto,\"Helvetica Neue\",\"DejaVu "
-          "Sans\","
-          "sans-serif;font-size:13px}\n"
-          ".mqa-chart .bg{fill:#fff}.mqa-chart text{fill:#222}.mqa-chart .soft{fill:#555}\n"
-          ".mqa-chart .title{font-size:16px;font-weight:bold}.mqa-chart .small{font-size:12px}\n"
-          ".mqa-chart .halo{stroke:#fff;stroke-width:4px;stroke-linejoin:round;paint-order:stroke}\n"
-          ".mqa-chart .grid{stroke:#e2e2e2;fill:none}.mqa-chart .axis{stroke:#777;fill:none}\n"
-          ".mqa-chart .mark{stroke:#333;stroke-width:1.5;fill:none}\n"
-          ".mqa-chart .line{stroke:currentColor;stroke-width:2.2;stroke-linejoin:round;fill:none}\n"
-          ".mqa-chart .marker{fill:currentColor;stroke:#fff;stroke-width:1}\n"
-          ".mqa-chart .hollow{fill:#fff;stroke:currentColor;stroke-width:2}\n"
-          ".mqa-chart .bar{fill:currentColor}\n"
-          ".mqa-chart .s1{color:#0072b2}"
-          ".mqa-chart .s2{color:#d55e00}"
-          ".mqa-chart .s3{color:#1fa49f}"
-          ".mqa-chart .s4{color:#601e68}\n"
-          ".mqa-chart .s5{color:#6f935a}"
-          ".mqa-chart .s6{color:#333333}"
-          ".mqa-chart .s7{color:#6f2000}"
-          ".mqa-chart .s8{color:#2f3cbe}\n"
-          "@media screen and (prefers-color-scheme:dark){\n"
-          ".mqa-chart .bg{fill:#16181d}.mqa-chart text{fill:#e8e8e8}.mqa-chart .soft{fill:#b0b4bb}\n"
-          ".mqa-chart .halo{stroke:#16181d}.mqa-chart .grid{stroke:#34373e}.mqa-chart .axis{stroke:#8b8f97}\n"
-          ".mqa-chart .mark{stroke:#d0d0d0}.mqa-chart .marker{stroke:#16181d}\n"
-          ".mqa-chart .hollow{fill:#16181d;stroke:currentColor}\n"
-          ".mqa-chart .s1{color:#56b4e9}"
-          ".mqa-chart .s2{color:#ff8a3d}"
-          ".mqa-chart .s3{color:#91c994}"
-          ".mqa-chart .s4{color:#aa64ef}\n"
-          ".mqa-chart .s5{color:#b0fc88}"
-          ".mqa-chart .s6{color:#e4e4e4}"
-          ".mqa-chart .s7{color:#a97e4c}"
-          ".mqa-chart .s8{color:#cd619a}\n"
-          "}\n",
-          out);
+    fputs((const char *)mqa_embedded_chart_css, out);
 }

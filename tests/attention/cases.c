@@ -396,9 +396,10 @@ static void draw_scores(test_case *c, column which, uint64_t *rng)
 static int64_t some_isa(column which, int64_t work, uint64_t *rng)
 {
     for (;;) {
-        const mqa_isa isa = (mqa_isa)random_between(rng, MQA_ISA_AUTO, MQA_ISA_NEON);
+        const mqa_isa isa = (mqa_isa)random_between(rng, MQA_ISA_AUTO, MQA_ISA_NEON_C);
         if (which != COLUMN_NUMERICS && chance(rng, 50)) return MQA_ISA_AUTO;
-        if ((isa == MQA_ISA_REFERENCE || isa == MQA_ISA_AMX_C) && work > 400000) continue;
+        if ((isa == MQA_ISA_REFERENCE || isa == MQA_ISA_AMX_C || isa == MQA_ISA_NEON_C) && work > 400000)
+            continue;
         if (mqa_isa_available(isa)) return isa;
     }
 }

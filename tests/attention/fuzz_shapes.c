@@ -33,7 +33,7 @@ bool op_context(world *w, reader *r)
     mqa_context *ctx;
     mqa_status status;
     o.struct_size = take_struct_size(r, sizeof o);
-    o.isa = (mqa_isa)take_int(r, MQA_ISA_AUTO, MQA_ISA_NEON);
+    o.isa = (mqa_isa)take_int(r, MQA_ISA_AUTO, MQA_ISA_NEON_C);
     o.numerics = (mqa_numerics)take_int(r, 0, 1);
     o.n_threads = take_int(r, 1, 2);
     if (o.n_threads > 2 && o.n_threads <= 4096) o.n_threads = 3; /* possible, and slow */

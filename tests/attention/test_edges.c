@@ -66,7 +66,7 @@ typedef void check_fn(mqa_kv_type type, const route *way);
 
 static void on_all(check_fn *check)
 {
-    for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON; isa++)
+    for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON_C; isa++)
         for (int numerics = 0; numerics < 2 && mqa_isa_available((mqa_isa)isa); numerics++)
             for (int results = 0; results < RESULTS_KINDS; results++)
                 for (int type = 0; type < MQA_KV_TYPES; type++) {
@@ -173,7 +173,7 @@ static void overflowing_biases(void **state)
 static void capped_overflow(void **state)
 {
     (void)state;
-    for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON; isa++)
+    for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON_C; isa++)
         for (int nan = 0; nan < 2 && mqa_isa_available((mqa_isa)isa); nan++) {
             const bool amx = isa == MQA_ISA_AMX || isa == MQA_ISA_AMX_C;
             if (nan && !amx) continue;

@@ -173,17 +173,18 @@ static void check_exact(const mqa_attention_kernels *a, int k_type, int v_type, 
     free(sum);
 }
 
-/* The plain C of a recipe. */
-static const mqa_attention_kernels *plain_of(const char *recipe)
+const mqa_attention_kernels *ck_plain_of(const char *recipe)
 {
-    static mqa_kernels tables[3];
+    static mqa_kernels tables[4];
     mqa_kernels *k = &tables[0];
     if (strcmp(recipe, MQA_RECIPE_AVX512_BF16) == 0) k = &tables[1];
     if (strcmp(recipe, MQA_RECIPE_AMX_BF16) == 0) k = &tables[2];
+    if (strcmp(recipe, MQA_RECIPE_NEON_BF16) == 0) k = &tables[3];
     if (k->attention[MQA_NUMERICS_FAST].recipe == NULL) {
         mqa_attention_reference(k);
         if (k == &tables[1]) mqa_avx512_bf16_reference(k);
         if (k == &tables[2]) mqa_attention_amx_c(k);
+        if (k == &tables[3]) mqa_neon_bf16_reference(k);
     }
     if (strcmp(k->attention[MQA_NUMERICS_FAST].recipe, recipe) != 0) ck_fail("no plain C of %s", recipe);
     return &k->attention[MQA_NUMERICS_FAST];
@@ -198,7 +199,7 @@ static void check_shape(shape s)
     for (int k_type = 0; k_type < MQA_KV_TYPES; k_type++)
         for (int v_type = 0; v_type < MQA_KV_TYPES; v_type++) {
             if (k_type != v_type && s.rows > 4) continue;
-            const mqa_attention_kernels *portable = plain_of(MQA_RECIPE_PORTABLE);
+            const mqa_attention_kernels *portable = ck_plain_of(MQA_RECIPE_PORTABLE);
             ck_case("attention plain C, K %s, V %s, %d rows, d %d, %d tokens", type_names[k_type],
                     type_names[v_type], s.rows, s.d, s.tokens);
             run_table(portable, k_type, v_type, s, &x, &expected);
@@ -207,7 +208,7 @@ static void check_shape(shape s)
                 for (int numerics = 0; numerics < 2; numerics++) {
                     const mqa_kernels *table = ck_tables[i];
                     const mqa_attention_kernels *a = &table->attention[numerics],
-                                                *plain = plain_of(a->recipe);
+                                                *plain = ck_plain_of(a->recipe);
                     if (numerics == MQA_NUMERICS_PORTABLE && strcmp(a->recipe, MQA_RECIPE_PORTABLE) != 0)
                         ck_fail("portable has recipe %s", a->recipe);
                     ck_case("attention %s %s, K %s, V %s, %d rows, d %d, %d granules, %d tokens",

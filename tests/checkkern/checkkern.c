@@ -224,6 +224,7 @@ int main(int argc, char **argv)
     } families[] = {{"linear", check_linear, bench_linear},
                     {"rows", check_rows, bench_rows},
                     {"attention", check_attention, bench_attention},
+                    {"pairs", check_pairs, NULL},
                     {"scores", check_scores, NULL},
                     {"math", check_math, NULL}};
     enum { FAMILIES = sizeof families / sizeof *families };
@@ -235,7 +236,7 @@ int main(int argc, char **argv)
             if (strcmp(argv[i], families[f].name) == 0) known = any = wanted[f] = 1;
         if (!known) {
             fprintf(stderr,
-                    "checkkern: '%s' is neither --bench nor linear, rows, attention, scores or math\n",
+                    "checkkern: '%s' is neither --bench nor linear, rows, attention, pairs, scores or math\n",
                     argv[i]);
             return 2;
         }

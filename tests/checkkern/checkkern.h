@@ -1,7 +1,7 @@
 /* checkkern: every kernel of every instruction set that this CPU has, against the plain C ones, bit for bit.
  *
- *     checkkern [FAMILY]...                checks (linear, rows, attention, scores, math; default: all)
- *     checkkern --bench [FAMILY]...        measures instead (linear, rows, attention)
+ *     checkkern [FAMILY]...                checks (linear, rows, attention, pairs, scores, math; default:
+ * all) checkkern --bench [FAMILY]...        measures instead (linear, rows, attention)
  *
  * A family is one file. A check makes its buffers with ck_buffer, so that a kernel that reads or writes past
  * an end dies on a guard page and one that writes before the start is seen by ck_intact.
@@ -23,6 +23,7 @@ extern const mqa_kernels *ck_tables[16];
 void ck_add_table(const char *name, const mqa_kernels *k);
 void ck_add_variants(void);
 const char *ck_name(const mqa_kernels *k);
+const mqa_attention_kernels *ck_plain_of(const char *recipe);
 
 /* What is being checked, for messages: ck_case("linear", "avx2 4 bits, 3 rows"). */
 void ck_case(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -53,6 +54,7 @@ double ck_gigahertz(void); /* of dependent additions, one a cycle */
 void check_linear(void);
 void check_rows(void);
 void check_attention(void);
+void check_pairs(void);
 void check_scores(void);
 void check_math(void);
 void bench_linear(void);

@@ -103,7 +103,7 @@ static void check_accuracy(const mqa_attention_kernels *reference)
 
 void check_scores(void)
 {
-    static mqa_kernels bf16; /* softmax is one in both bf16 recipes */
+    static mqa_kernels bf16; /* softmax is one in all bf16 recipes */
     mqa_attention_reference(&bf16);
     mqa_avx512_bf16_reference(&bf16);
     const mqa_kernels *plain = mqa_kernels_get(MQA_ISA_REFERENCE);

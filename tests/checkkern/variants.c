@@ -41,8 +41,12 @@ void ck_add_variants(void)
 
 void ck_add_variants(void)
 {
-    if (mqa_cpu_detect()->neon_dotprod)
-        add_variant("neon without dotprod", MQA_ISA_NEON, mqa_attention_neon, mqa_linear_rows_neon);
+    const mqa_cpu *cpu = mqa_cpu_detect();
+    if (cpu->neon_i8mm && cpu->neon_dotprod)
+        add_variant("neon without i8mm", MQA_ISA_NEON, mqa_attention_neon_dotprod,
+                    mqa_linear_rows_neon_dotprod);
+    if (cpu->neon_i8mm || cpu->neon_dotprod)
+        add_variant("neon without extensions", MQA_ISA_NEON, mqa_attention_neon, mqa_linear_rows_neon);
 }
 
 #else

@@ -14,6 +14,8 @@
 
 #define NO_FILE "/nonexistent/model.gguf"
 
+#define PLAN_L4 "plan", "--layers", "2", "--heads", "4", "--embd", "64", "--machine", "L4"
+
 typedef struct wrong_line {
     int code;
     const char *args[16];
@@ -147,6 +149,43 @@ static const wrong_line lines[] = {
     {1, {"bench", "attention", "--context", "64", "--dump", "/nonexistent/out"}, NULL},
     {1, {"bench", "attention", "--context", "64", "--dump", "/dev/full"}, NULL},
     {2, {"bench", "roofline", "now"}, NULL},
+    /* plans */
+    {2, {"plan"}, NULL},
+    {2, {"plan", "a", "b"}, NULL},
+    {1, {"plan", NO_FILE}, NULL},
+    {1, {"plan", "/"}, NULL},
+    {1, {"plan", "/dev/null"}, NULL},
+    {2, {"plan", NO_FILE, "--layers", "2", "--heads", "2"}, NULL},
+    {2, {"plan", "--layers", "0"}, NULL},
+    {2, {"plan", "--layers", "2"}, NULL},
+    {2, {"plan", "--layers", "2", "--heads", "0", "--embd", "64"}, NULL},
+    {2,
+     {"plan", "--layers", "2", "--heads", "4", "--kv-heads", "3", "--embd", "64", "--machine", "L4"},
+     NULL},
+    {2, {"plan", "--layers", "9007199254740991", "--heads", "4", "--embd", "64", "--machine", "L4"}, NULL},
+    {2, {PLAN_L4, "--context", "0"}, NULL},
+    {2, {PLAN_L4, "--context", "1000000000000000000"}, NULL},
+    {2, {PLAN_L4, "--context", "5,"}, NULL},
+    {2, {PLAN_L4, "--requests", "0"}, NULL},
+    {2, {PLAN_L4, "--requests", "1000000000000000000"}, NULL},
+    {1, {PLAN_L4, "--context", "1099511627776", "--requests", "16777216"}, NULL},
+    {2, {PLAN_L4, "--context", "10", "--shared", "11"}, NULL},
+    {2, {PLAN_L4, "--context", "10", "--generate", "11"}, NULL},
+    {2, {PLAN_L4, "--page-tokens", "100"}, NULL},
+    {2, {PLAN_L4, "--bandwidth", "nan"}, NULL},
+    {2, {PLAN_L4, "--bandwidth", "0"}, NULL},
+    {2, {PLAN_L4, "--bandwidth", "-3GB/s"}, NULL},
+    {2, {PLAN_L4, "--flops", "many"}, NULL},
+    {2, {PLAN_L4, "--memory", "inf"}, NULL},
+    {2, {PLAN_L4, "--memory", "2 lots"}, NULL},
+    {2, {PLAN_L4, "--weights", "q3"}, NULL},
+    {2, {PLAN_L4, "--kv-type", "int2"}, NULL},
+    {2, {PLAN_L4, "--designs", "mqa,gqa-5"}, NULL},
+    {2, {PLAN_L4, "--designs", "mqa,"}, NULL},
+    {2, {PLAN_L4, "--tokens-per-s", "nan"}, NULL},
+    {2, {PLAN_L4, "--csv", "--json"}, NULL},
+    {2, {PLAN_L4, "--calibrate"}, NULL},
+    {2, {"plan", "--layers", "2", "--heads", "4", "--embd", "64", "--machine", "Cray-1"}, NULL},
 };
 
 static void wrong_lines(void **state)

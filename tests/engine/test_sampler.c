@@ -155,6 +155,24 @@ static void edges(void **state)
     }
     assert_true(differ > 0);
 
+    /* Choices draw numbers of their own, and what is ruled out is never drawn. */
+    int other = 0;
+    for (int64_t d = 0; d < 100; d++) {
+        mqa_sampling second = plain;
+        second.choice = 1;
+        other += sample(plain, N, d) != sample(second, N, d);
+    }
+    assert_true(other > 30);
+    logits[likely[0]] = logits[likely[3]] = -INFINITY;
+    expect_distribution(plain, (double[]){0, 0.6, 0.3, 0, 0.1});
+    s = plain;
+    s.top_p = 0.75f, s.min_p = 0.1f;
+    expect_distribution(s, (double[]){0, 2 / 3., 1 / 3., 0, 0});
+    s.top_p = 1, s.top_k = 2;
+    expect_distribution(s, (double[]){0, 2 / 3., 1 / 3., 0, 0});
+    s.temperature = 0;
+    assert_int_equal(sample(s, N, 0), likely[1]);
+
     int32_t token;
     s = plain;
     s.top_p = 0;
@@ -164,6 +182,10 @@ static void edges(void **state)
     assert_int_equal(mqa_sample(&s, logits, N, 0, scratch, &token, NULL), MQA_ERR_INVALID_ARGUMENT);
     assert_int_equal(mqa_sample(&plain, logits, 0, 0, scratch, &token, NULL), MQA_ERR_INVALID_ARGUMENT);
     assert_int_equal(mqa_sample(&plain, logits, N, -1, scratch, &token, NULL), MQA_ERR_INVALID_ARGUMENT);
+    for (int i = 0; i < 3; i++) logits[i] = -INFINITY;
+    assert_int_equal(mqa_sample(&plain, logits, 3, 0, scratch, &token, NULL), MQA_ERR_NOT_FINITE);
+    logits[77] = INFINITY;
+    assert_int_equal(mqa_sample(&plain, logits, N, 0, scratch, &token, NULL), MQA_ERR_NOT_FINITE);
     logits[77] = NAN;
     assert_int_equal(mqa_sample(&plain, logits, N, 0, scratch, &token, NULL), MQA_ERR_NOT_FINITE);
     s.temperature = 0;

@@ -62,7 +62,7 @@ static void is_its_matrix(void **state)
     (void)state;
     static const int dims[] = {1,  2,   3,   8,   17,  32,  48,  64,  72,  80,
                                96, 112, 128, 160, 192, 256, 512, 576, 1024};
-    for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON; isa++)
+    for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON_C; isa++)
         for (size_t i = 0; i < sizeof dims / sizeof *dims && mqa_isa_available((mqa_isa)isa); i++)
             for (int block = 1; block <= mqa_hadamard_block(dims[i]); block *= 2)
                 check(&mqa_kernels_get((mqa_isa)isa)->rows, dims[i], block);
@@ -82,7 +82,7 @@ static void blocks_of_heads(void **state)
 static void no_negative_zero(void **state)
 {
     (void)state;
-    for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON; isa++) {
+    for (int isa = MQA_ISA_REFERENCE; isa <= MQA_ISA_NEON_C; isa++) {
         if (!mqa_isa_available((mqa_isa)isa)) continue;
         float x[64];
         for (int i = 0; i < 64; i++) x[i] = i % 3 ? -0.0f : -1e-45f;

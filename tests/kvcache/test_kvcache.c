@@ -48,7 +48,7 @@ static void names(void **state)
     assert_non_null(mqa_kv_type_name((mqa_kv_type)17));
 
     mqa_isa isa;
-    for (int i = MQA_ISA_AUTO; i <= MQA_ISA_NEON; i++) {
+    for (int i = MQA_ISA_AUTO; i <= MQA_ISA_NEON_C; i++) {
         assert_int_equal(mqa_isa_parse(mqa_isa_name((mqa_isa)i), &isa, &err), MQA_OK);
         assert_int_equal(isa, i);
     }
@@ -81,7 +81,7 @@ static void contexts(void **state)
     o = mqa_context_options_default();
     o.isa = (mqa_isa)77;
     assert_int_equal(mqa_context_create(&o, &ctx, &err), MQA_ERR_INVALID_ARGUMENT);
-    for (int i = MQA_ISA_AUTO; i <= MQA_ISA_NEON; i++) {
+    for (int i = MQA_ISA_AUTO; i <= MQA_ISA_NEON_C; i++) {
         o.isa = (mqa_isa)i;
         const mqa_status status = mqa_context_create(&o, &ctx, &err);
         assert_int_equal(status, mqa_isa_available(o.isa) ? MQA_OK : MQA_ERR_UNSUPPORTED);

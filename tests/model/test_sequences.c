@@ -73,6 +73,7 @@ static void check_budgets(const world *w)
     mqa_account_usage u = {.struct_size = sizeof u};
     OK(mqa_account_get_usage(mqa_session_account(w->session), &u, &err));
     assert_true(u.in_use == mqa_session_kv_bytes(w->session) && u.in_use <= u.budget);
+    assert_true(mqa_session_bytes_resident(w->session) <= u.budget);
 }
 
 static void check_logits(world *w, int which)

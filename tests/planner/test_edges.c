@@ -79,19 +79,23 @@ static void test_largest(void **unused)
                        .embd = 1 << 24,
                        .ff = 1 << 24,
                        .vocab = 1 << 24,
-                       .experts = 65536,
-                       .experts_used = 65536};
-    assert_int_not_equal(mqa_design_from_shape(&shape, &design, &err), MQA_OK);
+                       .experts = 16384,
+                       .experts_used = 16384};
+    assert_int_equal(mqa_design_from_shape(&shape, &design, &err), MQA_ERR_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "more than 2^63"));
+    shape.experts = 65536; /* more matrices than are counted */
+    assert_int_equal(mqa_design_from_shape(&shape, &design, &err), MQA_ERR_INVALID_ARGUMENT);
     shape.experts = shape.experts_used = 0;
+    shape.layers = 2048;
     assert_ok(mqa_design_from_shape(&shape, &design, why));
     uint64_t all, active;
     assert_ok(mqa_design_parameters(&design, &all, &active, why));
-    /* q, k, v and out of 2^48, gate, up and down too, in 2^12 layers; the head; norms. */
+    /* q, k, v and out of 2^48, gate, up and down too, in 2^11 layers; the head; norms. */
     const unsigned __int128 expected =
-        ((unsigned __int128)7 << 60) + ((unsigned __int128)1 << 48) + (unsigned __int128)8193 * (1 << 24);
+        ((unsigned __int128)7 << 59) + ((unsigned __int128)1 << 48) + (unsigned __int128)4097 * (1 << 24);
     assert_true((unsigned __int128)all == expected);
     assert_int_equal(mqa_design_weight_bytes(&design, MQA_GGUF_F32, &(size_t){0}, &err),
-                     MQA_ERR_INVALID_ARGUMENT); /* 2^64 and more */
+                     MQA_ERR_INVALID_ARGUMENT); /* 2^63 and more */
 }
 
 /* ---- demands ---- */

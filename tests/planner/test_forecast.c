@@ -19,6 +19,8 @@ static mqa_demand demand_of(int64_t context, int64_t requests)
 static mqa_machine ideal(double bandwidth, double peak)
 {
     mqa_machine m = {.name = "ideal", .bandwidth = bandwidth, .peak = {peak, peak, peak}};
+    for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].memory = 1;
+    for (int t = 0; t < MQA_KV_TYPES; t++) m.attention[t].memory = 1;
     for (int p = 0; p < MQA_CURVE_POINTS; p++) {
         for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].share[p] = 1;
         for (int t = 0; t < MQA_KV_TYPES; t++) m.attention[t].share[p] = 1;
@@ -86,6 +88,49 @@ static void test_decoding_by_operations(void **unused)
     assert_near(f.token.weights + f.token.attention + f.token.overhead, f.token.seconds);
 }
 
+/* What products take from a cache and what memory takes longer add up; without measurement the larger holds.
+ */
+static void test_waiting_for_memory(void **unused)
+{
+    (void)unused;
+    mqa_machine m = ideal(1e9, 1e9);
+    const mqa_demand q = demand_of(10000, 3);
+    const mqa_design d = shape_of(1);
+    const mqa_times roof = forecast(&d, &m, &q).token;
+    m.n_caches = 1;
+    m.caches[0].bytes = 1 << 20;
+    m.caches[0].rate = 4e9;
+    m.curve_bytes = 1 << 20;
+    const mqa_times t = forecast(&d, &m, &q).token;
+    const double bytes = t.weight_bytes + t.kv_bytes;
+    assert_near(t.seconds, t.operations / 1e9 + bytes / 1e9 - bytes / 4e9);
+    assert_true(roof.seconds < t.seconds && roof.seconds >= t.operations / 1e9);
+    m.curve_bytes = 0;
+    assert_near(forecast(&d, &m, &q).token.seconds, roof.seconds);
+    /* A share of bandwidth is memory's alone. */
+    for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].memory = 0.5;
+    for (int k = 0; k < MQA_KV_TYPES; k++) m.attention[k].memory = 0.5;
+    m.peak[0] = m.peak[1] = m.peak[2] = 1e18;
+    assert_near(forecast(&d, &m, &q).token.seconds, bytes / 5e8);
+}
+
+/* What rows cost besides: values in and out of matrices, and K and V left in the cache. */
+static void test_values(void **unused)
+{
+    (void)unused;
+    mqa_machine m = ideal(1e24 / 2, 1e24 / 2);
+    const mqa_demand q = demand_of(1000, 3);
+    const mqa_design d = shape_of(4);
+    m.seconds_per_kv_value[MQA_KV_BF16] = 1e-6;
+    const double kv = 4 * 2.0 * 4 * 64; /* layers, K and V, heads, values */
+    assert_near(forecast(&d, &m, &q).token.overhead, 3 * kv * 1e-6);
+    assert_near(forecast(&d, &m, &q).prompt.overhead, 1000 * kv * 1e-6);
+    m.seconds_per_kv_value[MQA_KV_BF16] = 0;
+    m.seconds_per_value = 1e-6;
+    const double layer = 2 * (1024 + 1024) + 2 * (1024 + 256) + 3 * (1024 + 4096);
+    assert_near(forecast(&d, &m, &q).token.overhead, 3 * (4 * layer + 1024 + 1000) * 1e-6);
+}
+
 /* A prompt's keys: 1 + 2 + … + n, with a window at most the window each; in the last layer only those of the
  * last chunk. The last layer's second half and the head are for one token. */
 static void test_prompt(void **unused)
@@ -124,6 +169,40 @@ static void test_prompt_bytes(void **unused)
     assert_ok(mqa_design_from_shape(&windowed, &w, why));
     const mqa_figures g = forecast(&w, &m, &q);
     assert_near(g.prompt.kv_bytes, ((300.0 + 449 + 449) / 2 + 249) * g.kv_bytes_per_token);
+}
+
+/* What isn't memory or arithmetic: a step, its layers, values in and out of matrices, K and V put into
+ * caches. */
+static void test_overhead(void **unused)
+{
+    (void)unused;
+    mqa_machine m = ideal(1e18, 1e18);
+    mqa_demand q = demand_of(1000, 3);
+    q.v_type = MQA_KV_INT8;
+    q.chunk = 300;
+    m.seconds_per_step = 1;
+    m.seconds_per_layer = 10;
+    m.seconds_per_kv_value[MQA_KV_BF16] = 1e-2;
+    m.seconds_per_kv_value[MQA_KV_INT8] = 3e-2;
+    const mqa_design d = shape_of(2); /* 4 layers, width 1,024, K and V of 2 x 64 */
+    const mqa_figures f = forecast(&d, &m, &q);
+    const double row = 4 * 128 * (1e-2 + 3e-2);
+    assert_true(fabs(f.token.overhead - (1 + 40 + 3 * row)) < 1e-6);
+    assert_true(fabs(f.prompt.overhead - (4 * 41 + 1000 * row)) < 1e-6);
+    assert_int_equal(f.token.bound, MQA_BOUND_OVERHEAD);
+    mqa_machine v = ideal(1e18, 1e18);
+    v.seconds_per_value = 1;
+    const double layer = 2048 + 2 * 1152 + 2048 + 3 * 5120;
+    assert_true(fabs(forecast(&d, &v, &q).token.overhead - 3 * (4 * layer + 2024)) < 1e-3);
+
+    /* Narrow matrices: 64 outputs at a time, and pages of 4 KiB below 2 MiB. */
+    mqa_machine n = ideal(1e18, 1e18);
+    n.seconds_per_granule = 1;
+    const double granules = 4 * (16 + 2 + 2 + 16 + 64 + 64 + 16) + 1000 / 64.0;
+    assert_true(fabs(forecast(&d, &n, &q).token.seconds - granules) < 1e-6);
+    n.seconds_per_granule = 0;
+    n.seconds_per_small_page = 1; /* K and V of 256 KiB; q and out have 2 MiB just so, the head too */
+    assert_true(fabs(forecast(&d, &n, &q).token.seconds - 4 * 2 * 64) < 1e-6);
 }
 
 /* MHA's decoding does one operation a byte, MQA's one for each head: from bandwidth to arithmetic. */
@@ -288,6 +367,55 @@ static void test_report(void **unused)
     free(r);
 }
 
+/* Where something is short the cheapest change that settles it goes first; else the one that gains most. */
+static void test_changes(void **unused)
+{
+    (void)unused;
+    const mqa_design d = design_of("llama-3-8b");
+    const mqa_machine m = machine_of("A100 80GB");
+    mqa_report *r = malloc(sizeof *r);
+    const size_t kv = (size_t)100 * 64 * 131072;
+    mqa_demand q = demand_of(6400, 1);
+    assert_ok(mqa_report_make(&d, NULL, 0, &m, &q, r, why));
+    for (int i = 1; i < r->n_changes; i++) assert_true(r->changes[i - 1].gain >= r->changes[i].gain);
+    assert_false(r->changes[0].settles);
+
+    /* A budget that int8 is small enough for: not int4, which gains more. */
+    q.n_tenants = 1;
+    q.tenants[0] = (mqa_tenant){"a", 1, 6400, 0, kv * 6 / 10};
+    assert_ok(mqa_report_make(&d, NULL, 0, &m, &q, r, why));
+    assert_string_equal(r->changes[0].what, "K and V in int8");
+    assert_true(r->changes[0].settles && r->changes[0].gain > 1.9);
+    q.tenants[0].budget_bytes = kv * 3 / 10;
+    assert_ok(mqa_report_make(&d, NULL, 0, &m, &q, r, why));
+    assert_string_equal(r->changes[0].what, "K and V in int4");
+    bool said = false;
+    for (int v = 0; v < r->n_verdict; v++)
+        said |= strstr(r->verdict[v], "divides the KV cache by 3.56 and is enough") != NULL;
+    if (!said) fail_msg("%s", r->verdict[r->n_verdict - 2]);
+
+    /* Memory that 8 bits a weight are small enough for. */
+    q.n_tenants = 0;
+    q.memory = (size_t)10 << 30;
+    assert_ok(mqa_report_make(&d, NULL, 0, &m, &q, r, why));
+    assert_string_equal(r->changes[0].what, "weights in q8_0");
+    assert_true(r->changes[0].settles);
+    /* And none that is: what gains most goes first, and nothing settles it. */
+    q.memory = (size_t)1 << 30;
+    assert_ok(mqa_report_make(&d, NULL, 0, &m, &q, r, why));
+    assert_string_equal(r->changes[0].what, "weights in q4_k");
+    assert_false(r->changes[0].settles);
+
+    /* A speed that is wanted. */
+    q.memory = 0;
+    q.want_tokens_per_s = 120;
+    assert_ok(mqa_report_make(&d, NULL, 0, &m, &q, r, why));
+    assert_false(r->rows[0][0].meets_speed);
+    assert_string_equal(r->changes[0].what, "weights in q8_0");
+    assert_true(r->changes[0].settles);
+    free(r);
+}
+
 /* A verdict names what holds. */
 static void test_verdict(void **unused)
 {
@@ -340,9 +468,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decoding_from_memory),
         cmocka_unit_test(test_decoding_by_operations),
+        cmocka_unit_test(test_waiting_for_memory),
+        cmocka_unit_test(test_values),
         cmocka_unit_test(test_prompt),
         cmocka_unit_test(test_prompt_bytes),
         cmocka_unit_test(test_intensity),
+        cmocka_unit_test(test_overhead),
         cmocka_unit_test(test_shared),
         cmocka_unit_test(test_experts),
         cmocka_unit_test(test_monotone),
@@ -350,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_tenants),
         cmocka_unit_test(test_report),
         cmocka_unit_test(test_verdict),
+        cmocka_unit_test(test_changes),
         cmocka_unit_test(test_variants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,7 +116,11 @@ static mqa_machine measured(void)
     m.caches[1].rate = 6.5e10;
     m.attention[MQA_KV_INT8].share[2] = 0.375;
     m.linear[MQA_WEIGHTS_5BIT].share[5] = 1.25;
+    m.linear[MQA_WEIGHTS_4BIT].memory = 0.625;
     m.seconds_per_layer = 2.5e-6;
+    m.seconds_per_kv_value[MQA_KV_INT4] = 1.25e-8;
+    m.seconds_per_value = 1.25e-10;
+    m.curve_bytes = 8e6;
     return m;
 }
 
@@ -138,6 +142,9 @@ static void test_save_and_load(void **unused)
     assert_memory_equal(back.linear, m.linear, sizeof m.linear);
     assert_memory_equal(back.attention, m.attention, sizeof m.attention);
     assert_true(back.seconds_per_layer == 2.5e-6);
+    assert_memory_equal(back.seconds_per_kv_value, m.seconds_per_kv_value, sizeof m.seconds_per_kv_value);
+    assert_true(back.seconds_per_value == 1.25e-10);
+    assert_true(back.curve_bytes == 8e6);
     assert_ok(mqa_machine_save(key, &m, NULL, 0, why)); /* over the old one */
 
     /* Another key that makes the same file name is another machine. */

@@ -91,6 +91,7 @@ static void check_figures(const mqa_figures *f)
     assert_true(isfinite(f->prompt_ms) && f->prompt_ms >= 0 && isfinite(f->ms_per_token) &&
                 f->ms_per_token > 0);
     assert_true(isfinite(f->tokens_per_s) && isfinite(f->token.intensity));
+    assert_true(f->parameters <= INT64_MAX && f->peak_bytes <= INT64_MAX);
     assert_true(f->peak_bytes >= f->weights_bytes && f->peak_bytes >= f->kv_peak_bytes);
     assert_true(f->kv_peak_bytes >= f->kv_bytes / 2 && f->max_requests >= 0 && f->max_context >= 0);
 }

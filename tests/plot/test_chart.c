@@ -189,6 +189,103 @@ static void degenerate_data(void **state)
         }
 }
 
+/* ---- random charts ---- */
+
+static uint64_t seed = 1;
+
+static unsigned draw_below(unsigned n)
+{
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (unsigned)(seed >> 33) % n;
+}
+
+static double draw_value(void)
+{
+    static const double extremes[] = {0,     -0.0,   1,       -1,     NAN,    INFINITY, -INFINITY,
+                                      1e300, -1e300, 1.7e308, 5e-324, 1e-300, 1e18,     0.1};
+    if (draw_below(3) == 0) return extremes[draw_below(sizeof extremes / sizeof extremes[0])];
+    return ((double)draw_below(2000) - 500) * pow(10, (double)draw_below(20) - 8);
+}
+
+static const char *draw_text(void)
+{
+    static const char *const texts[] = {
+        NULL,
+        "",
+        "MQA",
+        "a longer name with <b>markup</b> & more",
+        "\xff\xfe\x01",
+        "漢字漢字漢字",
+        "wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww"};
+    return texts[draw_below(sizeof texts / sizeof texts[0])];
+}
+
+static mqa_axis draw_axis(void)
+{
+    mqa_axis axis = {
+        .label = draw_text(), .unit = (mqa_unit)draw_below(MQA_UNIT_SHARE + 1), .log = draw_below(2)};
+    if (draw_below(4) == 0) axis.lo = draw_value(), axis.hi = draw_value();
+    return axis;
+}
+
+/* Drawn or refused; what is drawn is well-formed and has finite numbers only. */
+static void random_charts(void **state)
+{
+    (void)state;
+    enum { CHARTS = 1500, MOST = 8, POINTS = 40 };
+    static double x[MOST][POINTS], y[MOST][POINTS];
+    static const char *labels[MOST][POINTS], *categories[MOST];
+    int drawn = 0;
+    for (int n = 0; n < CHARTS; n++) {
+        mqa_series series[MOST];
+        mqa_mark marks[MOST];
+        mqa_chart chart = {.title = draw_text(),
+                           .subtitle = draw_text(),
+                           .description = draw_text(),
+                           .x = draw_axis(),
+                           .y = draw_axis(),
+                           .series = series,
+                           .n_series = draw_below(MOST + 1),
+                           .marks = marks,
+                           .n_marks = draw_below(MOST + 1)};
+        if (draw_below(2))
+            chart.width = 200 + (int)draw_below(3801), chart.height = 200 + (int)draw_below(3801);
+        if (draw_below(2)) chart.categories = categories, chart.n_categories = 1 + draw_below(MOST);
+        for (int s = 0; s < MOST; s++) {
+            marks[s] = (mqa_mark){draw_text(), draw_value(), draw_below(2)};
+            const char *name = draw_text();
+            categories[s] = name ? name : "none";
+            for (int i = 0; i < POINTS; i++)
+                x[s][i] = draw_value(), y[s][i] = draw_value(), labels[s][i] = draw_text();
+            series[s] = (mqa_series){.name = draw_text(),
+                                     .x = draw_below(2) ? x[s] : NULL,
+                                     .y = y[s],
+                                     .labels = draw_below(2) ? labels[s] : NULL,
+                                     .n = draw_below(POINTS + 1),
+                                     .kind = (mqa_series_kind)draw_below(MQA_SERIES_BARS + 1),
+                                     .hollow = draw_below(2),
+                                     .style = (int)draw_below(MQA_CHART_STYLES + 1)};
+        }
+        document d;
+        document_open(&d);
+        if (mqa_chart_svg(&chart, MQA_CHART_FILE, d.stream, NULL) == MQA_OK) {
+            drawn++;
+            document_read(&d);
+            const char *body = strstr(d.text, "</style>");
+            assert_null(strstr(body, "\"nan"));
+            assert_null(strstr(body, "nan "));
+            assert_null(strstr(body, "inf\""));
+            assert_null(strstr(body, "inf "));
+            count_is(&d, "//s:path[string-length(@d) > 1500]", 0); /* no coordinates of 300 digits */
+        } else {
+            fclose(d.stream);
+            assert_int_equal(d.n, 0);
+        }
+        document_free(&d);
+    }
+    assert_true(drawn > CHARTS / 8);
+}
+
 static void sheets(void **state)
 {
     (void)state;
@@ -209,6 +306,23 @@ static void sheets(void **state)
     document_free(&d);
     assert_int_equal(mqa_chart_sheet_svg(charts, 0, 2, stdout, &err), MQA_ERR_INVALID_ARGUMENT);
     assert_int_equal(mqa_chart_sheet_svg(charts, 3, 0, stdout, &err), MQA_ERR_INVALID_ARGUMENT);
+}
+
+/* A line is broken where a value can't be shown, and its ends aren't moved. */
+static void broken_lines(void **state)
+{
+    (void)state;
+    static const double x[] = {0, 1, 2, 3, 4}, y[] = {1, NAN, 3, 4, INFINITY};
+    const mqa_series series = {.x = x, .y = y, .n = 5};
+    document d;
+    draw(&d, &(mqa_chart){.series = &series, .n_series = 1});
+    char *path = document_text(&d, "//s:path[contains(@class, 'line ')]/@d");
+    int moves = 0, lines = 0;
+    for (const char *p = path; *p; p++) moves += *p == 'M', lines += *p == 'L';
+    assert_int_equal(moves, 2);
+    assert_int_equal(lines, 1);
+    xmlFree(path);
+    document_free(&d);
 }
 
 static void refused(void **state)
@@ -251,7 +365,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(parts),           cmocka_unit_test(bars),
                                        cmocka_unit_test(hostile_strings), cmocka_unit_test(long_strings),
-                                       cmocka_unit_test(degenerate_data), cmocka_unit_test(sheets),
+                                       cmocka_unit_test(degenerate_data), cmocka_unit_test(random_charts),
+                                       cmocka_unit_test(broken_lines),    cmocka_unit_test(sheets),
                                        cmocka_unit_test(refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

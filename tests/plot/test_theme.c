@@ -74,7 +74,7 @@ static void told_apart(const char *css, const char *background)
     const char *colours[MQA_CHART_STYLES];
     for (int i = 0; i < MQA_CHART_STYLES; i++) {
         char rule[32];
-        snprintf(rule, sizeof rule, ".s%d{color:#", i + 1);
+        snprintf(rule, sizeof rule, ".s%d { color: #", i + 1);
         const char *found = strstr(css, rule);
         assert_non_null(found);
         colours[i] = found + strlen(rule);
@@ -103,7 +103,7 @@ static void colours(void **state)
     FILE *out = open_memstream(&css, &n);
     mqa_chart_style(out);
     fclose(out);
-    const char *dark = strstr(css, "prefers-color-scheme:dark");
+    const char *dark = strstr(css, "prefers-color-scheme: dark");
     assert_non_null(dark);
     told_apart(css, "ffffff");
     told_apart(dark, "16181d");

@@ -11,7 +11,11 @@
 #define ATTENTION_VECTORS(rows)   ((rows) <= 2 ? 2 : 1)
 #define ATTENTION_VECTORS_8(rows) 1
 #define ATTENTION_MOST_ROWS(type) ((type) == MQA_KV_F32 ? 6 : 5)
-#ifdef __ARM_FEATURE_DOTPROD
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+#include "kernels/simd/dot8_neon_i8mm.h"
+#define ATTENTION_MOST_ROWS_K8 3 /* 24 accumulators, 2 registers of K and 2 that it is zipped of, 3 of q */
+#define ATTENTION_MOST_ROWS_V8 3 /* likewise */
+#elif defined(__ARM_FEATURE_DOTPROD)
 #include "kernels/simd/dot8_neon_dotprod.h"
 #define ATTENTION_MOST_ROWS_K8 3 /* 24 accumulators (two digits), 4 registers of K, 2 broadcasts */
 #define ATTENTION_MOST_ROWS_V8 3 /* likewise */

@@ -67,13 +67,28 @@ int mqa_pack_q_int8_digits(const float *const *q, int rows, int d, float sm_scal
 
 /* --- scores -------------------------------------------------------------------------------------- */
 
-static float pairwise_sum(float *x, int n)
+/* Sums of blocks, added pairwise as they come: a binary counter's digits are sums of 2^level blocks that wait
+ * for their neighbours. */
+typedef struct pairwise {
+    float waiting[MQA_DOT_LEVELS];
+    unsigned n;
+} pairwise;
+
+static void add_block(pairwise *p, float x)
 {
-    for (; n > 1; n = (n + 1) / 2) {
-        for (int i = 0; i < n / 2; i++) x[i] = x[2 * i] + x[2 * i + 1];
-        if (n % 2) x[n / 2] = x[n - 1];
-    }
-    return x[0];
+    int level = 0;
+    for (unsigned carry = p->n++; carry & 1; carry >>= 1) x = p->waiting[level++] + x;
+    p->waiting[level] = x;
+}
+
+static float sum_of_blocks(const pairwise *p)
+{
+    int level = 0;
+    while (!(p->n >> level & 1)) level++;
+    float x = p->waiting[level++];
+    for (; p->n >> level; level++)
+        if (p->n >> level & 1) x = p->waiting[level] + x;
+    return x;
 }
 
 static inline void scores_float(mqa_kv_type type, const void *q_block, int rows, int d,
@@ -85,12 +100,15 @@ static inline void scores_float(mqa_kv_type type, const void *q_block, int rows,
         const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
         for (int t = 0; t < MQA_GRANULE * n_granules; t++) {
             const void *run = k_runs[t / MQA_GRANULE];
-            float x[MQA_MAX_HEAD_DIM / MQA_DOT_BLOCK] = {0};
-            for (int i = 0; i < MQA_PAD(d); i++)
-                x[i / MQA_DOT_BLOCK] =
-                    fmaf(q[i], mqa_kv_value(0, type, run, d, t % MQA_GRANULE, i), x[i / MQA_DOT_BLOCK]);
+            pairwise sum = {.n = 0};
+            for (int i = 0; i < MQA_PAD(d); i += MQA_DOT_BLOCK) {
+                float x = 0.0f;
+                for (int j = i; j < i + MQA_DOT_BLOCK; j++)
+                    x = fmaf(q[j], mqa_kv_value(0, type, run, d, t % MQA_GRANULE, j), x);
+                add_block(&sum, x);
+            }
             s[(size_t)r * s_stride + (size_t)t] =
-                pairwise_sum(x, MQA_PAD(d) / MQA_DOT_BLOCK) * mqa_kv_token_scale(type, run, t % MQA_GRANULE);
+                sum_of_blocks(&sum) * mqa_kv_token_scale(type, run, t % MQA_GRANULE);
         }
     }
 }

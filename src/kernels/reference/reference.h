@@ -49,10 +49,14 @@ void mqa_attention_neon(mqa_kernels *k);
 void mqa_linear_rows_neon(mqa_kernels *k);
 void mqa_attention_neon_dotprod(mqa_kernels *k);
 void mqa_linear_rows_neon_dotprod(mqa_kernels *k);
+void mqa_attention_neon_i8mm(mqa_kernels *k);
+void mqa_linear_rows_neon_i8mm(mqa_kernels *k);
 
 /* The fast recipes of the bf16 format, in their own instructions and in plain C with the same bits. */
 void mqa_attention_avx512_bf16(mqa_kernels *k);
 void mqa_avx512_bf16_reference(mqa_kernels *k);
+void mqa_attention_neon_bf16(mqa_kernels *k);
+void mqa_neon_bf16_reference(mqa_kernels *k);
 void mqa_attention_amx(mqa_kernels *k);
 void mqa_attention_amx_c(mqa_kernels *k);
 

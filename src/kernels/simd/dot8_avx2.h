@@ -13,6 +13,8 @@
 #include "kernels/q_row.h"
 #include "kernels/reference/reference.h"
 
+enum { DOT8_DEPTH = 4, DOT8_PARTS = 1 }; /* attention.h */
+
 typedef struct bytes16 { /* sixteen lanes of four bytes, widened: (0, 2) and (1, 3) of lanes 0-7 and 8-15 */
     __m256i a02, a13, b02, b13;
 } bytes16;
@@ -67,9 +69,9 @@ V16_INLINE k8_acc k8_step(k8_acc acc, bytes16 k, const mqa_q_row *q, int d_pad, 
     (void)d_pad;
     return dot8_pairs(acc, k, &q->x.s16[i]);
 }
-V16_INLINE vi k8_total(k8_acc acc)
+V16_INLINE vi k8_total(const k8_acc *acc)
 {
-    return acc;
+    return *acc;
 }
 
 /* --- V: s8; p: per quad of tokens eight s16, the high digits 0, 2, 1, 3, then the low --- */
@@ -78,8 +80,9 @@ typedef struct v8_acc {
     vi high, low;
 } v8_acc;
 
-V16_INLINE bytes16 v8_load(const uint8_t *p)
+V16_INLINE bytes16 v8_load(const uint8_t *p, size_t row_bytes)
 {
+    (void)row_bytes;
     const vi x = vi_load(p);
     return (bytes16){_mm256_srai_epi16(_mm256_slli_epi16(x.a, 8), 8), _mm256_srai_epi16(x.a, 8),
                      _mm256_srai_epi16(_mm256_slli_epi16(x.b, 8), 8), _mm256_srai_epi16(x.b, 8)};
@@ -96,9 +99,9 @@ V16_INLINE v8_acc v8_step(v8_acc acc, bytes16 v, const float *p_quad)
     return acc;
 }
 /* 256 high + low, rounded once */
-V16_INLINE vf v8_total(v8_acc acc)
+V16_INLINE vf v8_total(const v8_acc *acc)
 {
-    return vf_fma(vf_from_vi(acc.high), vf_set1(256.0f), vf_from_vi(acc.low));
+    return vf_fma(vf_from_vi(acc->high), vf_set1(256.0f), vf_from_vi(acc->low));
 }
 /* Sixteen u16 values (in i32 lanes) to the form that v8_step reads, in the place of sixteen floats. */
 V16_INLINE void v8_store_p(float *p, vi u)

@@ -12,6 +12,8 @@
 #include "kernels/q_row.h"
 #include "kernels/reference/reference.h"
 
+enum { DOT8_DEPTH = 4, DOT8_PARTS = 1 }; /* attention.h */
+
 typedef struct bytes16 { /* value j of the quads of lanes 0-7, 8-15 */
     int16x8_t low[4], high[4];
 } bytes16;
@@ -67,9 +69,9 @@ V16_INLINE k8_acc k8_step(k8_acc acc, bytes16 k, const mqa_q_row *q, int d_pad, 
     (void)d_pad;
     return dot8_quads(acc, k, vld1_s16(&q->x.s16[i]));
 }
-V16_INLINE vi k8_total(k8_acc acc)
+V16_INLINE vi k8_total(const k8_acc *acc)
 {
-    return acc;
+    return *acc;
 }
 
 /* --- V: s8; p: per quad of tokens eight s16, the high digits, then the low --- */
@@ -78,8 +80,9 @@ typedef struct v8_acc {
     vi high, low;
 } v8_acc;
 
-V16_INLINE bytes16 v8_load(const uint8_t *p)
+V16_INLINE bytes16 v8_load(const uint8_t *p, size_t row_bytes)
 {
+    (void)row_bytes;
     return dot8_widen(vld4q_u8(p), 0);
 }
 V16_INLINE v8_acc v8_zero(void)
@@ -93,9 +96,9 @@ V16_INLINE v8_acc v8_step(v8_acc acc, bytes16 v, const float *p_quad)
     acc.low = dot8_quads(acc.low, v, vget_high_s16(digits));
     return acc;
 }
-V16_INLINE vf v8_total(v8_acc acc)
+V16_INLINE vf v8_total(const v8_acc *acc)
 {
-    return vf_fma(vf_from_vi(acc.high), vf_set1(256.0f), vf_from_vi(acc.low));
+    return vf_fma(vf_from_vi(acc->high), vf_set1(256.0f), vf_from_vi(acc->low));
 }
 V16_INLINE void v8_store_quad(float *p, int32x4_t u)
 {

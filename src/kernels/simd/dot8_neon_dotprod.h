@@ -12,6 +12,8 @@
 #include "kernels/q_row.h"
 #include "kernels/reference/reference.h"
 
+enum { DOT8_DEPTH = 4, DOT8_PARTS = 1 }; /* attention.h */
+
 typedef struct bytes16 { /* sixteen lanes of four bytes, the top bit of each flipped */
     uint8x16_t a, b, c, d;
 } bytes16;
@@ -71,9 +73,9 @@ V16_INLINE int32x4_t k8_total4(int32x4_t high, int32x4_t low)
 {
     return vaddq_s32(vshlq_n_s32(high, 7), low);
 }
-V16_INLINE vi k8_total(k8_acc acc)
+V16_INLINE vi k8_total(const k8_acc *acc)
 {
-    return (vi)QUARTERS_2(k8_total4, acc.high, acc.low);
+    return (vi)QUARTERS_2(k8_total4, acc->high, acc->low);
 }
 
 /* --- V: s8, biased when loaded; p: per quad of tokens four u8 high digits, four low ones, and the sums
@@ -84,8 +86,9 @@ typedef struct v8_acc {
     uint64_t sums; /* of the high digits in the lower half, as they lie in memory */
 } v8_acc;
 
-V16_INLINE bytes16 v8_load(const uint8_t *p)
+V16_INLINE bytes16 v8_load(const uint8_t *p, size_t row_bytes)
 {
+    (void)row_bytes;
     return dot8_load(p);
 }
 V16_INLINE v8_acc v8_zero(void)
@@ -102,10 +105,10 @@ V16_INLINE v8_acc v8_step(v8_acc acc, bytes16 v, const float *p_quad)
     acc.sums += sums;
     return acc;
 }
-V16_INLINE vf v8_total(v8_acc acc)
+V16_INLINE vf v8_total(const v8_acc *acc)
 {
-    const vi high = vi_sub(acc.high, vi_set1((int32_t)(128 * (acc.sums & 0xffffffff))));
-    const vi low = vi_sub(acc.low, vi_set1((int32_t)(128 * (acc.sums >> 32))));
+    const vi high = vi_sub(acc->high, vi_set1((int32_t)(128 * (acc->sums & 0xffffffff))));
+    const vi low = vi_sub(acc->low, vi_set1((int32_t)(128 * (acc->sums >> 32))));
     return vf_fma(vf_from_vi(high), vf_set1(256.0f), vf_from_vi(low));
 }
 V16_INLINE void v8_store_two_quads(float *p, int32x4_t u0, int32x4_t u1)

@@ -11,6 +11,8 @@
 #include "kernels/q_row.h"
 #include "kernels/reference/reference.h"
 
+enum { DOT8_DEPTH = 4, DOT8_PARTS = 1 }; /* attention.h */
+
 typedef vi bytes16; /* sixteen lanes of four bytes */
 
 V16_INLINE vi dot8_bcast(const void *quad)
@@ -42,9 +44,9 @@ V16_INLINE k8_acc k8_step(k8_acc acc, bytes16 k, const mqa_q_row *q, int d_pad, 
     acc.low = vi_dot_u8s8(acc.low, k, dot8_bcast(&q->x.s8[d_pad + i]));
     return acc;
 }
-V16_INLINE vi k8_total(k8_acc acc)
+V16_INLINE vi k8_total(const k8_acc *acc)
 {
-    return vi_add(vi_sll(acc.high, 7), acc.low); /* modulo 2^32, as is the bias */
+    return vi_add(vi_sll(acc->high, 7), acc->low); /* modulo 2^32, as is the bias */
 }
 
 /* --- V: s8; p: per quad of tokens four u8 high digits, then four low --- */
@@ -53,8 +55,9 @@ typedef struct v8_acc {
     vi high, low;
 } v8_acc;
 
-V16_INLINE bytes16 v8_load(const uint8_t *p)
+V16_INLINE bytes16 v8_load(const uint8_t *p, size_t row_bytes)
 {
+    (void)row_bytes;
     return vi_load(p);
 }
 V16_INLINE v8_acc v8_zero(void)
@@ -67,9 +70,9 @@ V16_INLINE v8_acc v8_step(v8_acc acc, bytes16 v, const float *p_quad)
     acc.low = vi_dot_u8s8(acc.low, dot8_bcast(p_quad + 1), v);
     return acc;
 }
-V16_INLINE vf v8_total(v8_acc acc)
+V16_INLINE vf v8_total(const v8_acc *acc)
 {
-    return vf_fma(vf_from_vi(acc.high), vf_set1(256.0f), vf_from_vi(acc.low));
+    return vf_fma(vf_from_vi(acc->high), vf_set1(256.0f), vf_from_vi(acc->low));
 }
 V16_INLINE void v8_store_p(float *p, vi u)
 {

@@ -1,5 +1,6 @@
 /* What the linear kernels need of NEON: quants times s8 activations, exact. See linear_dot_avx2.h for what
- * the names mean. Quants of 6 bits or fewer are s8 as they are, those of 8 bits lose 128.
+ * the names mean. Quants of 6 bits or fewer are s8 as they are, those of 8 bits lose 128; with i8mm USDOT
+ * takes all of them as u8.
  *
  * With the dot product extension SDOT adds in s32. Without, sums of two products are kept in s16, for as many
  * steps as cannot overflow: the same ones as on AVX2.
@@ -11,8 +12,12 @@
 
 #include <string.h>
 
+#ifdef __ARM_FEATURE_MATMUL_INT8
+#define DOT_ZERO8 0
+#else
 #define DOT_ZERO8 128
-#define DOT_ROWS  4
+#endif
+#define DOT_ROWS 4
 
 typedef int8x16_t dot_quad;
 V16_INLINE dot_quad dot_load_quad(const int8_t *p)
@@ -22,13 +27,17 @@ V16_INLINE dot_quad dot_load_quad(const int8_t *p)
     return vreinterpretq_s8_s32(vdupq_n_s32(x));
 }
 
-#ifdef __ARM_FEATURE_DOTPROD
+#if defined(__ARM_FEATURE_MATMUL_INT8) || defined(__ARM_FEATURE_DOTPROD)
 
 #define DOT_STEPS(bits) 8
 
 V16_INLINE int32x4_t dot_next4(int32x4_t sum, int32x4_t w, dot_quad x)
 {
+#ifdef __ARM_FEATURE_MATMUL_INT8
+    return vusdotq_s32(sum, vreinterpretq_u8_s32(w), x);
+#else
     return vdotq_s32(sum, vreinterpretq_s8_s32(w), x);
+#endif
 }
 V16_INLINE int32x4_t dot_total4(int32x4_t sum)
 {
@@ -73,6 +82,7 @@ V16_INLINE int32x4_t bytes_flip4(int32x4_t x)
 }
 V16_INLINE vi dot_prepare8(vi q)
 {
+    if (DOT_ZERO8 == 0) return q;
     return (vi)QUARTERS(bytes_flip4, q);
 }
 V16_INLINE int32x4_t bytes_low4(int32x4_t x)

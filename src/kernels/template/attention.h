@@ -8,6 +8,9 @@
  *   ATTENTION_MOST_ROWS_K8     the same for the scores of the int8 format
  *   ATTENTION_MOST_ROWS_V8     and for its P.V, where a block is one vector wide
  *
+ * dot8_<isa>.h takes DOT8_DEPTH values (of d, or tokens) a step and cuts a vector of 16 into DOT8_PARTS, each
+ * with sums of its own.
+ *
  * A block is (rows x vectors) accumulators; with few rows it takes more vectors, so that there are enough
  * independent chains to hide the latency of FMA. The blocking never changes an output's chain.
  *
@@ -18,41 +21,12 @@
 #include "kernels/q_row.h"
 #include "kernels/reference/reference.h"
 #include "kernels/simd/unroll.h"
+#include "kernels/template/blocks.h"
 #include "kernels/template/softmax.h"
 #include "kernels/template/turn.h"
 
 #define MAX_BLOCK_ROWS 6
-enum { GRANULE_TILES = MQA_GRANULE / MQA_TILE, DOT_LEVELS = 6 /* 2^6 blocks are 1,024 values */ };
-
-/* The rows of the next block, so that the blocks of what is left are even and at most `most`. */
-V16_INLINE int next_rows(int left, int most)
-{
-    const int blocks = (left + most - 1) / most;
-    return (left + blocks - 1) / blocks;
-}
-
-/* Calls BLOCK(rows, vectors) with constants for a block of 1 .. 6 rows. */
-#define BY_ROWS(rows_now, BLOCK, VECTORS)                                                                    \
-    switch (rows_now) {                                                                                      \
-    case 1:                                                                                                  \
-        BLOCK(1, VECTORS(1));                                                                                \
-        break;                                                                                               \
-    case 2:                                                                                                  \
-        BLOCK(2, VECTORS(2));                                                                                \
-        break;                                                                                               \
-    case 3:                                                                                                  \
-        BLOCK(3, VECTORS(3));                                                                                \
-        break;                                                                                               \
-    case 4:                                                                                                  \
-        BLOCK(4, VECTORS(4));                                                                                \
-        break;                                                                                               \
-    case 5:                                                                                                  \
-        BLOCK(5, VECTORS(5));                                                                                \
-        break;                                                                                               \
-    default:                                                                                                 \
-        BLOCK(MAX_BLOCK_ROWS, VECTORS(6));                                                                   \
-        break;                                                                                               \
-    }
+enum { GRANULE_TILES = MQA_GRANULE / MQA_TILE };
 
 /* --- scores: q rows times K tiles --------------------------------------------------------------------- */
 
@@ -139,7 +113,7 @@ V16_INLINE void scores_block(mqa_kv_type type, int rows, int tiles, const float 
                              float *s, size_t s_stride)
 {
     const int per = mqa_kv_formats[type].per_cell, step = round_of(type);
-    vf acc[MAX_BLOCK_ROWS][4], waiting[DOT_LEVELS][MAX_BLOCK_ROWS][4];
+    vf acc[MAX_BLOCK_ROWS][4], waiting[MQA_DOT_LEVELS][MAX_BLOCK_ROWS][4];
     for (unsigned block = 0, last = (unsigned)d / MQA_DOT_BLOCK - 1;; block++) {
         UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_zero();
         const uint8_t *line = scales + mqa_kv_line_of(type, (int)block * MQA_DOT_BLOCK);
@@ -192,24 +166,28 @@ V16_INLINE void scores_float(mqa_kv_type type, const void *q_block, int rows, in
     }
 }
 
+enum { DOT8_PART_BYTES = MQA_CELL_ROW / DOT8_PARTS };
+
 V16_INLINE void scores_int8_block(int rows, int tiles, const void *q_block, int r0, int d,
                                   const float *k_scale, const uint8_t *k, size_t tile_bytes, mqa_fetch *fetch,
                                   float *s, size_t s_stride)
 {
     const mqa_q_row *q[MAX_BLOCK_ROWS];
-    k8_acc acc[MAX_BLOCK_ROWS][4];
+    k8_acc acc[MAX_BLOCK_ROWS][4][DOT8_PARTS];
     UNROLL for (int r = 0; r < rows; r++)
     {
         q[r] = mqa_q_row_at(q_block, r0 + r, d);
-        UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = k8_zero();
+        UNROLL for (int t = 0; t < tiles; t++) UNROLL for (int j = 0; j < DOT8_PARTS; j++) acc[r][t][j] =
+            k8_zero();
     }
     const int d_pad = MQA_PAD(d);
-    for (int i = 0; i < d_pad; i += 4) {
+    for (int i = 0; i < d_pad; i += DOT8_DEPTH) {
         mqa_fetch_step(fetch);
-        UNROLL for (int t = 0; t < tiles; t++)
+        UNROLL for (int t = 0; t < tiles; t++) UNROLL for (int j = 0; j < DOT8_PARTS; j++)
         {
-            const bytes16 x = k8_load(k + (size_t)t * tile_bytes + (size_t)i * MQA_TILE);
-            UNROLL for (int r = 0; r < rows; r++) acc[r][t] = k8_step(acc[r][t], x, q[r], d_pad, i);
+            const bytes16 x =
+                k8_load(k + (size_t)t * tile_bytes + (size_t)i * MQA_TILE + j * DOT8_PART_BYTES);
+            UNROLL for (int r = 0; r < rows; r++) acc[r][t][j] = k8_step(acc[r][t][j], x, q[r], d_pad, i);
         }
     }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++)
@@ -224,7 +202,8 @@ static void scores_int8(const void *q_block, int rows, int d, const void *const 
                         const mqa_ahead *ahead, float *s, size_t s_stride)
 {
     const size_t tile_bytes = mqa_k_tile_bytes(MQA_KV_INT8, d);
-    const int most = ATTENTION_MOST_ROWS_K8, n_blocks = (rows + most - 1) / most, steps = MQA_PAD(d) / 4;
+    const int most = ATTENTION_MOST_ROWS_K8, n_blocks = (rows + most - 1) / most;
+    const int steps = MQA_PAD(d) / DOT8_DEPTH;
     for (int g = 0; g < n_granules; g++) {
         const float *k_scale = k_runs[g];
         const uint8_t *k = (const uint8_t *)k_scale + mqa_kv_header_bytes(MQA_KV_INT8, d);
@@ -376,15 +355,17 @@ V16_INLINE void pv_int8_block(int rows, const float *p, size_t p_stride, const f
                               const void *const *v_runs, int n_granules, size_t d_pad, size_t column,
                               float *o)
 {
-    v8_acc acc[MAX_BLOCK_ROWS];
-    UNROLL for (int r = 0; r < rows; r++) acc[r] = v8_zero();
+    v8_acc acc[MAX_BLOCK_ROWS][DOT8_PARTS];
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < DOT8_PARTS; j++) acc[r][j] = v8_zero();
     for (int g = 0; g < n_granules; g++) {
         const uint8_t *v = (const uint8_t *)v_runs[g] + mqa_kv_header_bytes(MQA_KV_INT8, 0) + column * 4;
-        for (int t = 0; t < MQA_GRANULE; t += 4, v += d_pad * 4) {
-            const bytes16 x = v8_load(v);
-            UNROLL for (int r = 0; r < rows; r++) acc[r] =
-                v8_step(acc[r], x, p + (size_t)r * p_stride + (size_t)(g * MQA_GRANULE + t));
-        }
+        for (int t = 0; t < MQA_GRANULE; t += DOT8_DEPTH, v += d_pad * DOT8_DEPTH)
+            UNROLL for (int j = 0; j < DOT8_PARTS; j++)
+            {
+                const bytes16 x = v8_load(v + j * DOT8_PART_BYTES, d_pad * 4);
+                UNROLL for (int r = 0; r < rows; r++) acc[r][j] =
+                    v8_step(acc[r][j], x, p + (size_t)r * p_stride + (size_t)(g * MQA_GRANULE + t));
+            }
     }
     UNROLL for (int r = 0; r < rows; r++)
     {
