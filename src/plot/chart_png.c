@@ -42,6 +42,15 @@ const char *__lsan_default_options(void)
 }
 #endif
 
+#ifdef __SANITIZE_THREAD__
+/* Nor are these libraries instrumented: their threads' meetings aren't seen. */
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "race:libfontconfig\nrace:libpango\nrace:libcairo\nrace:libglib\nrace:libgobject\nrace:librsvg";
+}
+#endif
+
 static bool find(void *library, const char *name, void *function)
 {
     void *symbol = dlsym(library, name);

@@ -64,7 +64,6 @@ static void handle(void *user, mqa_exchange *x)
     rig *r = user;
     size_t n;
     const char *body = mqa_exchange_body(x, &n);
-    atomic_fetch_add(&r->n_handled, 1);
     if (strcmp(mqa_exchange_path(x), "/stream") == 0) {
         mqa_exchange_hold(x);
         r->streaming = pthread_create(&r->streamer, NULL, stream, x) == 0;
@@ -75,6 +74,7 @@ static void handle(void *user, mqa_exchange *x)
         mqa_exchange_add_header(x, "X-Method", mqa_exchange_method(x));
         mqa_exchange_answer(x, 200, "text/plain", body, n);
     }
+    atomic_fetch_add(&r->n_handled, 1); /* after what the test looks at */
 }
 
 static void end(void *user, mqa_exchange *x)
