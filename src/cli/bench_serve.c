@@ -73,10 +73,8 @@ static json_t *triple(const double *x)
     return json_pack("{s:f, s:f, s:f}", "p50", 1e3 * x[0], "p95", 1e3 * x[1], "p99", 1e3 * x[2]);
 }
 
-static void report(serve_bench *b, double *scratch)
+static void report(const serve_bench *b, summary s, double *scratch)
 {
-    bench_sort(b->gaps, (int)b->n_gaps);
-    const summary s = summarise(b, -1, scratch);
     const double rate = b->seconds > 0 ? (double)s.tokens / b->seconds : 0;
     if (b->json) {
         cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:f, s:o, s:o}", "bench", "serve",
@@ -135,11 +133,12 @@ static int work(serve_bench *b)
     else
         code = load_run(&b->load, b->requests, b->gaps, MAX_GAPS, &b->n_gaps, &b->seconds);
     if (code == CLI_DONE) {
+        bench_sort(b->gaps, (int)b->n_gaps);
         const summary s = summarise(b, -1, scratch);
         if (s.answered == 0 && s.refused == 0)
             code = cli_error(CLI_FAILED, "%s answered none of %zu: is a server there?", b->load.url, n);
         else
-            report(b, scratch);
+            report(b, s, scratch);
     }
     free(scratch);
     return code;

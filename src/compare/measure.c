@@ -5,21 +5,14 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "compare/inside.h"
 #include "model/session.h"
 
 enum { MAX_ROUNDS = 64, BURST = 8, SAMPLES = MAX_ROUNDS * BURST };
 static const double BURST_SECONDS = 0.03; /* after it a design's turn is over */
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int ascending(const void *a, const void *b)
 {
@@ -156,9 +149,9 @@ static mqa_status decode(mqa_compare *c, mqa_compare_cell *cell, double *seconds
                                       .n_tokens = 1,
                                       .want = MQA_LOGITS_LAST,
                                       .logits = c->logits + (size_t)i * n_vocab};
-    const double start = now();
+    const double start = mqa_seconds();
     MQA_TRY(mqa_session_eval(s, c->items, cell->batch, c->options.stop, err));
-    *seconds = now() - start;
+    *seconds = mqa_seconds() - start;
     cell->kv_bytes = mqa_session_kv_bytes(s);
     for (int i = 0; i < cell->batch; i++) MQA_TRY(mqa_session_truncate(s, i, cell->context - 1, err));
     return MQA_OK;
@@ -174,9 +167,9 @@ static mqa_status prompt(mqa_compare *c, mqa_compare_cell *cell, double *seconds
                                 .n_tokens = cell->context,
                                 .want = MQA_LOGITS_LAST,
                                 .logits = c->logits};
-    const double start = now();
+    const double start = mqa_seconds();
     MQA_TRY(mqa_session_eval(s, &item, 1, c->options.stop, err));
-    *seconds = now() - start;
+    *seconds = mqa_seconds() - start;
     cell->kv_bytes = mqa_session_kv_bytes(s);
     return mqa_session_truncate(s, sequence, 0, err);
 }

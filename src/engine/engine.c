@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "base/take_struct.h"
 #include "engine/state.h"
@@ -47,9 +47,7 @@ void mqa_engine_options_init(mqa_engine_options *out, size_t struct_size)
 static double steady_clock(void *user)
 {
     (void)user;
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+    return mqa_seconds();
 }
 
 static mqa_status check_count(const char *name, int value, int most, mqa_error *err)

@@ -8,29 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/folders.h"
+#include "base/new_file.h"
 #include "planner/design.h"
 
 enum { VERSION = 6, PATH_BYTES = 1024 };
 
 /* ---- where ---- */
-
-static mqa_status folder(char out[PATH_BYTES], mqa_error *err)
-{
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int n = PATH_BYTES;
-    if (cache && cache[0] == '/')
-        n = snprintf(out, PATH_BYTES, "%s/mqa", cache);
-    else if (home && home[0] == '/')
-        n = snprintf(out, PATH_BYTES, "%s/.cache/mqa", home);
-    else
-        return mqa_fail(err, MQA_ERR_NOT_FOUND,
-                        "neither XDG_CACHE_HOME nor HOME says where to keep a calibration");
-    if (n >= PATH_BYTES) return mqa_fail(err, MQA_ERR_IO, "the path of the cache folder is too long");
-    return MQA_OK;
-}
 
 /* "AMD EPYC, 2 threads, avx512": "AMD-EPYC-2-threads-avx512.json". */
 static mqa_status file_path(const char *key, char out[PATH_BYTES], mqa_error *err)
@@ -47,22 +33,9 @@ static mqa_status file_path(const char *key, char out[PATH_BYTES], mqa_error *er
     }
     name[n] = 0;
     char dir[PATH_BYTES];
-    MQA_TRY(folder(dir, err));
+    MQA_TRY(mqa_user_folder("XDG_CACHE_HOME", ".cache", dir, sizeof dir, err));
     if (snprintf(out, PATH_BYTES, "%s/%s.json", dir, name) >= PATH_BYTES)
         return mqa_fail(err, MQA_ERR_IO, "the path of the cache folder is too long");
-    return MQA_OK;
-}
-
-static mqa_status make_folders(const char *path, mqa_error *err)
-{
-    char dir[PATH_BYTES];
-    snprintf(dir, sizeof dir, "%s", path);
-    for (char *slash = strchr(dir + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        if (mkdir(dir, 0777) != 0 && errno != EEXIST)
-            return mqa_fail(err, MQA_ERR_IO, "%s: %s", dir, strerror(errno));
-        *slash = '/';
-    }
     return MQA_OK;
 }
 
@@ -118,19 +91,12 @@ static json_t *machine_json(const char *key, const mqa_machine *m)
     return object;
 }
 
-/* Beside the old one and then in its place, so that nobody reads half a file. */
 static mqa_status write_text(const char *path, const char *text, mqa_error *err)
 {
-    char beside[PATH_BYTES + 24];
-    snprintf(beside, sizeof beside, "%s.%ld", path, (long)getpid());
-    FILE *file = fopen(beside, "we");
-    errno = 0;
-    const bool ok = file && fputs(text, file) >= 0 && fputc('\n', file) != EOF;
-    const bool closed = file && fclose(file) == 0;
-    if (ok && closed && rename(beside, path) == 0) return MQA_OK;
-    const int reason = errno;
-    if (file) unlink(beside);
-    return mqa_fail(err, MQA_ERR_IO, "%s: %s", beside, strerror(reason));
+    mqa_new_file file;
+    MQA_TRY(mqa_new_file_open(path, &file, err));
+    fprintf(file.stream, "%s\n", text);
+    return mqa_new_file_finish(&file, err);
 }
 
 mqa_status mqa_machine_save(const char *key, const mqa_machine *machine, char *path, size_t path_size,
@@ -139,7 +105,7 @@ mqa_status mqa_machine_save(const char *key, const mqa_machine *machine, char *p
     char file[PATH_BYTES];
     MQA_TRY(mqa_machine_check(machine, err));
     MQA_TRY(file_path(key, file, err));
-    MQA_TRY(make_folders(file, err));
+    MQA_TRY(mqa_make_parents(file, 0777, err));
     json_t *object = machine_json(key, machine);
     char *text = object ? json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(object);

@@ -137,7 +137,7 @@ static bool may_ask(mqa_service *s, const mqa_asking *asking, mqa_api_error *e)
         e->retry_after = 10;
         return false;
     }
-    const double wait = mqa_tenants_may(s->tenants, asking->tenant.name, mqa_now());
+    const double wait = mqa_tenants_may(s->tenants, asking->tenant.name, mqa_seconds());
     if (wait <= 0) return true;
     mqa_metrics_add(s->metrics, MQA_COUNT_REFUSED_RATE, 1);
     mqa_api_refuse(e, 429, "rate_limit_error", "rate_limit_exceeded",
@@ -151,7 +151,7 @@ static bool start(mqa_service *s, mqa_exchange *x, const mqa_asking *asking, boo
 {
     size_t n;
     const char *body = mqa_exchange_body(x, &n);
-    job->arrived = mqa_now();
+    job->arrived = mqa_seconds();
     snprintf(job->tenant, sizeof job->tenant, "%s", asking->tenant.name);
     if (!may_ask(s, asking, e)) return false;
     if (mqa_ask_parse(body, n, chat, s->info.n_vocab, &job->ask, e) && check_receipt(job, e) &&
@@ -179,7 +179,7 @@ static void complete(mqa_service *s, mqa_exchange *x, mqa_asking *asking, bool c
         mqa_job_release(s, job);
         return;
     }
-    mqa_tenants_spend(s->tenants, job->tenant, job->usage.prompt_tokens, mqa_now());
+    mqa_tenants_spend(s->tenants, job->tenant, job->usage.prompt_tokens, mqa_seconds());
     asking->job = job;
     mqa_service_take(s, job);
 }

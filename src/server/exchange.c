@@ -116,11 +116,6 @@ const char *mqa_exchange_header(mqa_exchange *x, const char *name)
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
-const char *mqa_exchange_query(mqa_exchange *x, const char *name)
-{
-    return MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, name);
-}
-
 void mqa_exchange_set_user(mqa_exchange *x, void *user)
 {
     x->user = user;

@@ -34,7 +34,6 @@ struct mqa_http {
     int n_connections;
 };
 
-double mqa_http_now(void);
 void mqa_connection_set_deadline(mqa_http *http, mqa_connection *c, double seconds); /* 0: none */
 void mqa_connection_set_waiting(mqa_http *http, mqa_connection *c, mqa_exchange *x);
 

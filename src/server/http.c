@@ -11,17 +11,11 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "server/exchange.h"
 
 enum { SWEEP_MS = 100, STALLED_SECONDS = 60 };
-
-double mqa_http_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- addresses ---- */
 
@@ -68,7 +62,7 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
         c = calloc(1, sizeof *c);
         if (c) {
             c->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-            c->deadline = mqa_http_now() + http->options.header_seconds;
+            c->deadline = mqa_seconds() + http->options.header_seconds;
             c->next = http->connections;
             if (c->next) c->next->link = &c->next;
             c->link = &http->connections;
@@ -90,7 +84,7 @@ void mqa_connection_set_deadline(mqa_http *http, mqa_connection *c, double secon
 {
     if (!c) return;
     pthread_mutex_lock(&http->lock);
-    c->deadline = seconds > 0 ? mqa_http_now() + seconds : 0;
+    c->deadline = seconds > 0 ? mqa_seconds() + seconds : 0;
     pthread_mutex_unlock(&http->lock);
 }
 
@@ -114,7 +108,7 @@ static size_t sweep_once(mqa_http *http, mqa_exchange **gone, size_t most)
 {
     size_t n = 0;
     pthread_mutex_lock(&http->lock);
-    const double now = mqa_http_now();
+    const double now = mqa_seconds();
     for (mqa_connection *c = http->connections; c; c = c->next) {
         if (c->deadline > 0 && now > c->deadline) {
             shutdown(c->fd, SHUT_RDWR);

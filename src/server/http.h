@@ -56,7 +56,6 @@ const char *mqa_exchange_path(const mqa_exchange *x);                  /* withou
 const char *mqa_exchange_body(const mqa_exchange *x, size_t *n_bytes); /* a 0 follows it */
 /* In begin and handle alone; NULL where there is none. */
 const char *mqa_exchange_header(mqa_exchange *x, const char *name);
-const char *mqa_exchange_query(mqa_exchange *x, const char *name);
 
 /* A pointer of the handler's, NULL at first. */
 void mqa_exchange_set_user(mqa_exchange *x, void *user);

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "mqa/engine.h"
 #include "mqa/grammar.h"
 #include "server/http.h"
@@ -54,7 +55,6 @@ struct mqa_service {
     int n_jobs;           /* arrived and running */
 };
 
-double mqa_now(void);                                                /* seconds of a steady clock */
 int64_t mqa_unix_ms(void);                                           /* since 1970 */
 void mqa_service_wake(mqa_service *s);                               /* the worker looks again */
 void mqa_service_take(mqa_service *s, mqa_job *job);                 /* from HTTP's thread to the worker */

@@ -51,7 +51,7 @@ static void fail(mqa_service *s, mqa_job *job, mqa_status status, const mqa_erro
 
 static void time_token(mqa_service *s, mqa_job *job, int choice)
 {
-    const double now = mqa_now();
+    const double now = mqa_seconds();
     if (job->first_token == 0) {
         job->first_token = now;
         mqa_metrics_time(s->metrics, MQA_TIMING_FIRST_TOKEN, now - job->arrived);
@@ -240,7 +240,7 @@ static void log_job(mqa_service *s, const mqa_job *job, outcome how, double now)
 /* On all records first, then to the client: what was acknowledged is in the journal. */
 static void end_job(mqa_service *s, mqa_job *job)
 {
-    const double now = mqa_now();
+    const double now = mqa_seconds();
     outcome how = atomic_load(&job->left) ? CANCELLED
                   : job->expired          ? REFUSED
                   : job->error.status     ? FAILED

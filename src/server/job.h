@@ -24,7 +24,7 @@ typedef struct mqa_job {
     mqa_tokens *outputs; /* of each choice, where a receipt is wanted; else NULL */
     mqa_answer_usage usage;
     int64_t created_ms;
-    double arrived, first_token; /* by mqa_now; 0: not yet */
+    double arrived, first_token; /* by mqa_seconds; 0: not yet */
     double *last_token;          /* of each choice */
     bool streaming;              /* the answer has begun */
     bool cancelled;              /* the engine was told */

@@ -18,13 +18,6 @@
 
 enum { HTTP_THREADS = 2 };
 
-double mqa_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 int64_t mqa_unix_ms(void)
 {
     struct timespec t;

@@ -44,7 +44,7 @@ mqa_status mqa_service_load_tenants(mqa_service *s, mqa_error *err)
 /* `mqa tenant` may have changed the store. */
 static void look_at_store(mqa_service *s)
 {
-    const double now = mqa_now();
+    const double now = mqa_seconds();
     mqa_error err;
     int64_t version;
     if (now - s->store_looked < look_seconds) return;
