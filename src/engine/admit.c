@@ -27,7 +27,7 @@ static void consider(source *best, int sequence, int64_t length, mqa_prefix_node
 static source find_source(mqa_engine *engine, const mqa_choice *choice)
 {
     source best = {.sequence = -1};
-    if (engine->options.no_prefix_cache || choice->job->request.no_cache || choice->job->pin) return best;
+    if (!mqa_job_shares(engine, choice->job)) return best;
     mqa_tenant *tenant = choice->job->tenant;
     const int64_t limit = choice->n_text - 1;
     const mqa_prefix_match own =
@@ -40,8 +40,9 @@ static source find_source(mqa_engine *engine, const mqa_choice *choice)
     for (const mqa_job *job = engine->running.first; job; job = job->next)
         for (int i = 0; i < job->n_choices && job->tenant == tenant; i++) {
             const mqa_choice *other = &job->choices[i];
-            if (other->state != MQA_CHOICE_RUNNING || job->request.no_cache || job->pin) continue;
+            if (other->state != MQA_CHOICE_RUNNING || !mqa_job_shares(engine, job)) continue;
             const int64_t most = other->length < limit ? other->length : limit;
+            if (most <= best.length) continue;
             const int64_t common = mqa_common_tokens(choice->text, other->text, most);
             if (common > best.length && mqa_session_can_fork(engine->session, other->sequence, common))
                 consider(&best, other->sequence, common, NULL);
@@ -53,15 +54,16 @@ static source find_source(mqa_engine *engine, const mqa_choice *choice)
  * leave it. */
 static bool is_being_computed(const mqa_engine *engine, const mqa_choice *choice, const source *have)
 {
-    if (engine->options.no_prefix_cache || choice->job->request.no_cache || choice->job->pin) return false;
+    if (!mqa_job_shares(engine, choice->job)) return false;
     const int64_t limit = choice->n_text - 1;
     for (const mqa_job *job = engine->running.first; job; job = job->next)
         for (int i = 0; i < job->n_choices && job->tenant == choice->job->tenant; i++) {
             mqa_choice *other = &job->choices[i];
             if (other->state != MQA_CHOICE_RUNNING || other->length >= job->n_prompt ||
-                job->request.no_cache || job->pin)
+                !mqa_job_shares(engine, job))
                 continue;
             const int64_t most = job->n_prompt < limit ? job->n_prompt : limit;
+            if (most < have->length + engine->page_tokens) continue;
             const int64_t common = mqa_common_tokens(choice->text, other->text, most);
             const int64_t mark = mqa_mark_for(engine, other, common);
             if (mark < have->length + engine->page_tokens || other->length >= mark) continue;

@@ -81,7 +81,7 @@ static bool has_spare_ring(const mqa_engine *engine, const mqa_tenant *tenant)
 
 void mqa_leave_checkpoints(mqa_engine *engine, mqa_choice *choice, int64_t begin)
 {
-    if (engine->options.no_prefix_cache || choice->job->request.no_cache || choice->job->pin) return;
+    if (!mqa_job_shares(engine, choice->job)) return;
     if (engine->info.n_window_layers == 0) return;
     const int64_t end = choice->length, page = engine->page_tokens;
     int n = 0;
@@ -104,7 +104,7 @@ void mqa_leave_checkpoints(mqa_engine *engine, mqa_choice *choice, int64_t begin
 
 void mqa_keep_answer(mqa_engine *engine, mqa_choice *choice)
 {
-    if (engine->options.no_prefix_cache || choice->job->request.no_cache || choice->sequence < 0) return;
+    if (!mqa_job_shares(engine, choice->job) || choice->sequence < 0) return;
     const int sequence = choice->sequence;
     choice->sequence = -1;
     put(engine, choice, choice->length, sequence);

@@ -141,12 +141,8 @@ mqa_status mqa_engine_create(mqa_model *model, const mqa_engine_options *options
     e->model = model;
     e->info = info;
     e->options = settled;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&e->lock, NULL);
-    pthread_cond_init(&e->work, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    mqa_cond_init(&e->work);
     mqa_status status = create_session(e, err);
     if (status == MQA_OK) status = create_tables(e, err);
     if (status != MQA_OK)
@@ -154,11 +150,6 @@ mqa_status mqa_engine_create(mqa_model *model, const mqa_engine_options *options
     else
         *out = e;
     return status;
-}
-
-static void destroy_tree(mqa_engine *e, mqa_prefix_tree *tree)
-{
-    for (mqa_prefix_node *node; (node = mqa_prefix_any(tree)) != NULL;) mqa_drop_checkpoint(e, node);
 }
 
 void mqa_engine_destroy(mqa_engine **engine)
@@ -172,14 +163,14 @@ void mqa_engine_destroy(mqa_engine **engine)
             for (int i = 0; i < job->n_choices; i++) mqa_close_sequence(e, &job->choices[i]);
             mqa_job_destroy(job);
         }
-    destroy_tree(e, &e->pinned_tree);
+    mqa_drop_tree(e, &e->pinned_tree);
     for (mqa_pin *pin = e->pins, *next; pin; pin = next) {
         next = pin->next;
         free(pin);
     }
     for (mqa_tenant *t = e->tenants, *next; t; t = next) {
         next = t->next;
-        destroy_tree(e, &t->tree);
+        mqa_drop_tree(e, &t->tree);
         mqa_account_destroy(&t->account);
         free(t);
     }

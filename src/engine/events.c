@@ -81,6 +81,15 @@ static void take(mqa_job *job, mqa_event *out)
 
 /* ---- who asks ---- */
 
+void mqa_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
 static struct timespec time_after(double seconds)
 {
     struct timespec at;

@@ -48,15 +48,25 @@ size_t mqa_choice_claim(const mqa_engine *engine, const mqa_choice *choice)
     return (all.bytes > held ? all.bytes - held : 0) + all.window_bytes;
 }
 
+size_t mqa_held(const mqa_account *account)
+{
+    const mqa_account_usage u = mqa_usage_of(account);
+    return (u.in_use - u.window_in_use) - (u.kept - u.window_kept);
+}
+
+size_t mqa_job_claims(const mqa_engine *engine, const mqa_job *job)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < job->n_choices; i++) bytes += mqa_choice_claim(engine, &job->choices[i]);
+    return bytes;
+}
+
 size_t mqa_claims(mqa_engine *engine, const mqa_tenant *tenant)
 {
-    const mqa_account_usage u = mqa_usage_of(tenant ? tenant->account : mqa_session_account(engine->session));
-    size_t bytes = (u.in_use - u.window_in_use) - (u.kept - u.window_kept);
+    size_t bytes = mqa_held(tenant ? tenant->account : mqa_session_account(engine->session));
     for (const mqa_pin *pin = engine->pins; pin && !tenant; pin = pin->next) bytes += pin->window_bytes;
-    for (const mqa_job *job = engine->running.first; job; job = job->next) {
-        if (tenant && (job->tenant != tenant || job->pin)) continue;
-        for (int i = 0; i < job->n_choices; i++) bytes += mqa_choice_claim(engine, &job->choices[i]);
-    }
+    for (const mqa_job *job = engine->running.first; job; job = job->next)
+        if (!tenant || (job->tenant == tenant && !job->pin)) bytes += mqa_job_claims(engine, job);
     return bytes;
 }
 
@@ -71,6 +81,11 @@ void mqa_drop_checkpoint(mqa_engine *engine, mqa_prefix_node *node)
         node->tenant->n_checkpoints--;
     }
     mqa_prefix_prune(node);
+}
+
+void mqa_drop_tree(mqa_engine *engine, mqa_prefix_tree *tree)
+{
+    for (mqa_prefix_node *node; (node = mqa_prefix_any(tree)) != NULL;) mqa_drop_checkpoint(engine, node);
 }
 
 bool mqa_evict_one(mqa_engine *engine, const mqa_account *account, const mqa_prefix_node *except)

@@ -123,11 +123,7 @@ mqa_status mqa_job_create(const mqa_engine *engine, const mqa_request *request, 
 {
     mqa_job *job = calloc(1, sizeof *job);
     if (!job) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a request");
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&job->arrived, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    mqa_cond_init(&job->arrived);
     bool failed = false;
     job->pin = pin;
     job->request = *request;
@@ -288,7 +284,7 @@ static size_t least_budget(const mqa_engine *engine, const mqa_tenant *tenant)
 
 static int64_t pinned_tokens(mqa_engine *engine, const mqa_job *job)
 {
-    if (job->pin || job->request.no_cache || engine->options.no_prefix_cache) return 0;
+    if (!mqa_job_shares(engine, job)) return 0;
     return mqa_prefix_find(&engine->pinned_tree, engine->session, job->choices[0].text, job->n_prompt,
                            job->n_prompt - 1)
         .length;

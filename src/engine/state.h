@@ -232,10 +232,17 @@ void mqa_job_end_if_done(mqa_engine *engine, mqa_job *job);
 
 /* ---- events.c ---- */
 
+void mqa_cond_init(pthread_cond_t *cond); /* by the steady clock */
 /* Room for n more, so that as many puts can't fail. */
 mqa_status mqa_events_reserve(mqa_job *job, int64_t n, mqa_error *err);
 void mqa_events_put(mqa_job *job, const mqa_event_record *record);
 void mqa_events_free(mqa_job *job);
+
+/* Whether it takes up beginnings of others and leaves its own. */
+static inline bool mqa_job_shares(const mqa_engine *engine, const mqa_job *job)
+{
+    return !engine->options.no_prefix_cache && !job->request.no_cache && !job->pin;
+}
 
 /* ---- memory.c ---- */
 
@@ -247,12 +254,17 @@ size_t mqa_choice_claim(const mqa_engine *engine, const mqa_choice *choice);
 /* Bytes that running choices have and may come to, charged to the tenant; NULL: to the engine. At most the
  * budget, where it was kept to: the rest of what is in use can be evicted. */
 size_t mqa_claims(mqa_engine *engine, const mqa_tenant *tenant);
+/* Its two parts: what the account's global layers have in use that isn't kept only, and what a job's choices
+ * claim. */
+size_t mqa_held(const mqa_account *account);
+size_t mqa_job_claims(const mqa_engine *engine, const mqa_job *job);
 size_t mqa_tenant_budget(const mqa_engine *engine, const mqa_tenant *tenant);
 mqa_account_usage mqa_usage_of(const mqa_account *account);
 /* Of the least recently used checkpoints that are charged to the account (NULL: any), one goes, but not
  * `except`. false: there is none. */
 bool mqa_evict_one(mqa_engine *engine, const mqa_account *account, const mqa_prefix_node *except);
 void mqa_drop_checkpoint(mqa_engine *engine, mqa_prefix_node *node);
+void mqa_drop_tree(mqa_engine *engine, mqa_prefix_tree *tree); /* all of its checkpoints */
 /* A new sequence charged to the tenant; evicts for a number. -1: there is none. */
 int mqa_open_sequence(mqa_engine *engine, mqa_account *account, const mqa_prefix_node *except);
 /* Makes the batch fit the budgets: by eviction, then by preemption, which takes choices out of it. */
@@ -286,7 +298,7 @@ void mqa_learn(mqa_engine *engine, double seconds, int prompt_rows, int decodes)
 /* ---- sample.c ---- */
 
 bool mqa_count_token(mqa_token_counts *counts, int32_t token); /* false: no memory */
-/* Draws for choices[0..n) from their logits, which are changed; on all threads. */
+/* Draws for choices[0..n) from their logits, on all threads. */
 void mqa_draw(mqa_engine *engine, mqa_choice **choices, int n);
 size_t mqa_draw_scratch_bytes(int n_vocab); /* for each thread */
 

@@ -43,8 +43,7 @@ static void end_early(mqa_engine *engine)
 
 static void remove_tenant(mqa_engine *engine, mqa_tenant *tenant)
 {
-    for (mqa_prefix_node *node; (node = mqa_prefix_any(&tenant->tree)) != NULL;)
-        mqa_drop_checkpoint(engine, node);
+    mqa_drop_tree(engine, &tenant->tree);
     mqa_tenant **at = &engine->tenants;
     while (*at != tenant) at = &(*at)->next;
     *at = tenant->next;
@@ -295,8 +294,10 @@ static void publish(mqa_engine *engine)
     s->bytes_resident = mqa_session_bytes_resident(engine->session);
     for (mqa_tenant *t = engine->tenants; t; t = t->next) {
         t->usage = mqa_usage_of(t->account);
-        t->reserved = t->account ? mqa_claims(engine, t) : 0;
+        t->reserved = t->account ? mqa_held(t->account) : 0;
     }
+    for (const mqa_job *job = engine->running.first; job; job = job->next) /* each tenant's mqa_claims */
+        if (!job->pin && job->tenant->account) job->tenant->reserved += mqa_job_claims(engine, job);
     engine->n_notify = 0;
     for (int b = 0; b < MQA_JOB_BUCKETS && engine->options.on_events; b++)
         for (mqa_job *job = engine->jobs[b]; job; job = job->same_hash) add_notice(engine, job);

@@ -22,7 +22,7 @@ struct mqa_account {
     size_t in_use[MQA_ACCOUNT_KINDS], kept[MQA_ACCOUNT_KINDS];
     /* Pages, sequences and accounts that name it, and its owner until destroyed: with the last it goes. */
     uint64_t references;
-    /* A rehearsal (rehearse.c) in which it took part, and bytes in use then. */
+    /* A rehearsal (growth.c) in which it took part, and bytes in use then. */
     uint64_t trial;
     size_t trial_in_use;
 };

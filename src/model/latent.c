@@ -5,12 +5,6 @@
 
 #include "model/parallel.h"
 
-static void set_inputs(const mqa_step *step, const mqa_inputs *in, int row, int rows, const float *x,
-                       int stride)
-{
-    if (!mqa_inputs_set(step->kernels, in, row, rows, x, (size_t)stride)) atomic_store(step->not_finite, 1);
-}
-
 /* ---- queries and keys ---- */
 
 static void norm_q_a(const mqa_step *step, const void *arg, int row0, int row1, int worker)
@@ -20,9 +14,9 @@ static void norm_q_a(const mqa_step *step, const void *arg, int row0, int row1, 
     const mqa_latent_workspace *ws = &step->ws->latent;
     const mqa_hparams *hp = &step->model->hp;
     for (int row = row0; row < row1; row++) {
-        float *x = ws->q_a + (size_t)row * (size_t)ws->q_a_width;
+        float *x = mqa_row_of(ws->q_a, row, ws->q_a_width);
         step->kernels->rows.rms_norm(x, layer->q_a_norm.data, hp->latent.q_rank, hp->norm_eps, x);
-        set_inputs(step, &ws->in_q_a, row, 1, x, ws->q_a_width);
+        mqa_set_inputs(step, &ws->in_q_a, row, 1, x, ws->q_a_width);
     }
 }
 
@@ -52,12 +46,12 @@ static void turn_row(const mqa_step *step, const mqa_layer *layer, int row)
     const mqa_rope *rope = step->model->rope[layer->kind];
     const size_t half = (size_t)row * (size_t)(rope->n_dims / 2);
     const float *c = ws->rope_cos[layer->kind] + half, *s = ws->rope_sin[layer->kind] + half;
-    float *k = ws->k + (size_t)row * (size_t)ws->kv_width;
+    float *k = mqa_row_of(ws->k, row, ws->kv_width);
     kernels->rms_norm(k, layer->kv_a_norm.data, hp->latent.kv_rank, hp->norm_eps, k);
     mqa_rope_turn(rope, kernels, k, c, s);
 
-    const float *from = ws->latent.q + (size_t)row * (size_t)ws->latent.q_width + hp->latent.nope;
-    float *q = ws->q + (size_t)row * (size_t)ws->q_width;
+    const float *from = mqa_row_of(ws->latent.q, row, ws->latent.q_width) + hp->latent.nope;
+    float *q = mqa_row_of(ws->q, row, ws->q_width);
     for (int head = 0; head < hp->n_heads; head++, q += hp->head_dim) {
         memcpy(q + hp->latent.kv_rank, from, (size_t)hp->latent.rope * sizeof *q);
         mqa_rope_turn(rope, kernels, q, c, s);
@@ -72,9 +66,9 @@ static void turn_rows(const mqa_step *step, const void *arg, int row0, int row1,
     const mqa_hparams *hp = &step->model->hp;
     for (int row = row0; row < row1; row++) turn_row(step, arg, row);
     for (int head = 0; head < hp->n_heads; head++)
-        set_inputs(step, &ws->in_nope, head * step->ws->max_rows + row0, row1 - row0,
-                   ws->q + (size_t)row0 * (size_t)ws->q_width + head * (hp->latent.nope + hp->latent.rope),
-                   ws->q_width);
+        mqa_set_inputs(step, &ws->in_nope, head * step->ws->max_rows + row0, row1 - row0,
+                       mqa_row_of(ws->q, row0, ws->q_width) + head * (hp->latent.nope + hp->latent.rope),
+                       ws->q_width);
 }
 
 void mqa_latent_project(mqa_step *step, const mqa_layer *layer)
@@ -102,8 +96,8 @@ static void latents_to_inputs(const mqa_step *step, const void *arg, int row0, i
     const mqa_workspace *ws = step->ws;
     const mqa_hparams *hp = &step->model->hp;
     for (int head = 0; head < hp->n_heads; head++)
-        set_inputs(step, &ws->latent.in_latent, head * ws->max_rows + row0, row1 - row0,
-                   ws->attn + (size_t)row0 * (size_t)ws->q_width + head * hp->v_dim, ws->q_width);
+        mqa_set_inputs(step, &ws->latent.in_latent, head * ws->max_rows + row0, row1 - row0,
+                       mqa_row_of(ws->attn, row0, ws->q_width) + head * hp->v_dim, ws->q_width);
 }
 
 void mqa_latent_unfold(mqa_step *step, const mqa_layer *layer)

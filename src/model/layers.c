@@ -5,25 +5,14 @@
 
 #include "model/parallel.h"
 
-static float *row_of(float *base, int row, int width)
-{
-    return base + (size_t)row * (size_t)width;
-}
-
-static void set_inputs(const mqa_step *step, const mqa_inputs *in, int row, int rows, const float *x,
-                       int stride)
-{
-    if (!mqa_inputs_set(step->kernels, in, row, rows, x, (size_t)stride)) atomic_store(step->not_finite, 1);
-}
-
 /* in_embd = norm(x) of one row. */
 static void norm_to_inputs(const mqa_step *step, const mqa_vector *norm, int row, int worker)
 {
     const mqa_workspace *ws = step->ws;
     float *normed = mqa_worker_scratch(step, worker).row;
-    step->kernels->rows.rms_norm(row_of(ws->x, row, ws->embd_width), norm->data, norm->n,
+    step->kernels->rows.rms_norm(mqa_row_of(ws->x, row, ws->embd_width), norm->data, norm->n,
                                  step->model->hp.norm_eps, normed);
-    set_inputs(step, &ws->in_embd, row, 1, normed, norm->n);
+    mqa_set_inputs(step, &ws->in_embd, row, 1, normed, norm->n);
 }
 
 /* ---- embedding ---- */
@@ -40,7 +29,7 @@ static void embed_rows(const mqa_step *step, const void *arg, int row0, int row1
     const mqa_hparams *hp = &step->model->hp;
     const mqa_workspace *ws = step->ws;
     for (int row = row0; row < row1; row++) {
-        float *x = row_of(ws->x, row, ws->embd_width);
+        float *x = mqa_row_of(ws->x, row, ws->embd_width);
         mqa_matrix_unpack_row(&step->model->embd, step->tokens[row], x);
         if (hp->embd_scale != 1) step->kernels->rows.scale(x, x, hp->embd_scale, hp->n_embd);
         norm_to_inputs(step, arg, row, worker);
@@ -49,8 +38,8 @@ static void embed_rows(const mqa_step *step, const void *arg, int row0, int row1
             const mqa_rope *rope = step->model->rope[kind];
             if (rope)
                 mqa_rope_table_at(rope, position_of(step, row),
-                                  row_of(ws->rope_cos[kind], row, rope->n_dims / 2),
-                                  row_of(ws->rope_sin[kind], row, rope->n_dims / 2));
+                                  mqa_row_of(ws->rope_cos[kind], row, rope->n_dims / 2),
+                                  mqa_row_of(ws->rope_sin[kind], row, rope->n_dims / 2));
         }
     }
 }
@@ -77,8 +66,8 @@ static void rotate_heads(const mqa_step *step, const mqa_layer *layer, float *x,
     const mqa_hparams *hp = &step->model->hp;
     const mqa_row_kernels *kernels = &step->kernels->rows;
     const mqa_rope *rope = step->model->rope[layer->kind];
-    const float *c = row_of(step->ws->rope_cos[layer->kind], row, rope->n_dims / 2);
-    const float *s = row_of(step->ws->rope_sin[layer->kind], row, rope->n_dims / 2);
+    const float *c = mqa_row_of(step->ws->rope_cos[layer->kind], row, rope->n_dims / 2);
+    const float *s = mqa_row_of(step->ws->rope_sin[layer->kind], row, rope->n_dims / 2);
     for (int head = 0; head < n_heads; head++, x += hp->head_dim) {
         if (norm->data) kernels->rms_norm(x, norm->data, hp->head_dim, hp->norm_eps, x);
         mqa_rope_turn(rope, kernels, x, c, s);
@@ -92,8 +81,8 @@ static void rotate_rows(const mqa_step *step, const void *arg, int row0, int row
     const mqa_hparams *hp = &step->model->hp;
     const mqa_workspace *ws = step->ws;
     for (int row = row0; row < row1; row++) {
-        rotate_heads(step, layer, row_of(ws->q, row, ws->q_width), hp->n_heads, &layer->q_norm, row);
-        rotate_heads(step, layer, row_of(ws->k, row, ws->kv_width), hp->n_kv_heads, &layer->k_norm, row);
+        rotate_heads(step, layer, mqa_row_of(ws->q, row, ws->q_width), hp->n_heads, &layer->q_norm, row);
+        rotate_heads(step, layer, mqa_row_of(ws->k, row, ws->kv_width), hp->n_kv_heads, &layer->k_norm, row);
     }
 }
 
@@ -109,9 +98,9 @@ static void keep_wanted(mqa_step *step)
     for (int i = 0; i < step->n_wanted; i++) {
         const int row = step->wanted[i];
         if (row == i) continue;
-        memcpy(row_of(ws->x, i, ws->embd_width), row_of(ws->x, row, ws->embd_width),
+        memcpy(mqa_row_of(ws->x, i, ws->embd_width), mqa_row_of(ws->x, row, ws->embd_width),
                (size_t)ws->embd_width * sizeof(float));
-        memcpy(row_of(ws->attn, i, ws->q_width), row_of(ws->attn, row, ws->q_width),
+        memcpy(mqa_row_of(ws->attn, i, ws->q_width), mqa_row_of(ws->attn, row, ws->q_width),
                (size_t)ws->q_width * sizeof(float));
     }
     step->n_rows = step->n_wanted;
@@ -125,8 +114,8 @@ static mqa_status write_tokens(const mqa_step *step, const mqa_layer *layer, con
     const size_t stride = (size_t)ws->kv_width;
     const mqa_hparams *hp = &step->model->hp;
     return mqa_sequence_write(s->sequence[layer->kind], layer->cache_layer, s->position + from, to - from,
-                              row_of(ws->k, row + from, ws->kv_width), stride, (size_t)hp->head_dim,
-                              row_of(ws->v, row + from, ws->kv_width), stride, (size_t)hp->v_dim, err);
+                              mqa_row_of(ws->k, row + from, ws->kv_width), stride, (size_t)hp->head_dim,
+                              mqa_row_of(ws->v, row + from, ws->kv_width), stride, (size_t)hp->v_dim, err);
 }
 
 /* How many granules a segment's rows are in. */
@@ -203,7 +192,8 @@ static void attn_to_inputs(const mqa_step *step, const void *arg, int row0, int 
 {
     (void)arg, (void)worker;
     const mqa_workspace *ws = step->ws;
-    set_inputs(step, &ws->in_attn, row0, row1 - row0, row_of(ws->attn, row0, ws->q_width), ws->q_width);
+    mqa_set_inputs(step, &ws->in_attn, row0, row1 - row0, mqa_row_of(ws->attn, row0, ws->q_width),
+                   ws->q_width);
 }
 
 void mqa_project_out(mqa_step *step, const mqa_layer *layer)
@@ -227,9 +217,9 @@ static void residual_rows(const mqa_step *step, const void *arg, int row0, int r
     const mqa_workspace *ws = step->ws;
     const mqa_row_kernels *kernels = &step->kernels->rows;
     for (int row = row0; row < row1; row++) {
-        float *y = row_of(ws->y, row, ws->embd_width);
+        float *y = mqa_row_of(ws->y, row, ws->embd_width);
         if (job->post) kernels->rms_norm(y, job->post->data, hp->n_embd, hp->norm_eps, y);
-        kernels->add(row_of(ws->x, row, ws->embd_width), y, hp->n_embd);
+        kernels->add(mqa_row_of(ws->x, row, ws->embd_width), y, hp->n_embd);
         norm_to_inputs(step, job->next, row, worker);
     }
 }
@@ -282,7 +272,7 @@ static void act_to_inputs(const mqa_step *step, const void *arg, int row0, int r
 {
     (void)arg, (void)worker;
     const int n_ff = step->model->hp.n_ff;
-    set_inputs(step, &step->ws->in_ff, row0, row1 - row0, row_of(step->ws->act, row0, n_ff), n_ff);
+    mqa_set_inputs(step, &step->ws->in_ff, row0, row1 - row0, mqa_row_of(step->ws->act, row0, n_ff), n_ff);
 }
 
 void mqa_feed_forward(mqa_step *step, const mqa_layer *layer, mqa_gated_fn *gated)

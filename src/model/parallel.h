@@ -46,4 +46,16 @@ typedef struct mqa_worker {
 } mqa_worker;
 mqa_worker mqa_worker_scratch(const mqa_step *step, int worker);
 
+static inline float *mqa_row_of(float *base, int row, int width)
+{
+    return base + (size_t)row * (size_t)width;
+}
+
+/* A row that isn't finite is noted. */
+static inline void mqa_set_inputs(const mqa_step *step, const mqa_inputs *in, int row, int rows,
+                                  const float *x, int stride)
+{
+    if (!mqa_inputs_set(step->kernels, in, row, rows, x, (size_t)stride)) atomic_store(step->not_finite, 1);
+}
+
 #endif

@@ -192,13 +192,8 @@ mqa_session_most mqa_session_most_bytes(const mqa_session *s, int64_t n_shared, 
         const int64_t pages = mqa_pages_for(n_tokens, global->page_tokens) - n_shared / global->page_tokens;
         most.bytes = mqa_cache_pages_bytes(global->cache, pages);
     }
-    if (window->cache) {
-        /* What the first token of a part sees, and the part; at worst these begin with a page's last token.
-         */
-        const int64_t seen = window->config.window - 1 + (part < n_tokens ? part : n_tokens);
-        const int64_t ring = seen < 2 ? seen : (seen - 2) / window->page_tokens + 2;
-        const int64_t all = mqa_pages_for(n_tokens, window->page_tokens);
-        most.window_bytes = mqa_cache_pages_bytes(window->cache, ring < all ? ring : all);
-    }
+    if (window->cache)
+        most.window_bytes = mqa_cache_pages_bytes(
+            window->cache, mqa_most_pages(&window->cache->layout, window->config.window, n_tokens, part));
     return most;
 }
