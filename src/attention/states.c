@@ -8,15 +8,14 @@
 #include "attention/fold.h"
 #include "base/fpenv.h"
 #include "base/status.h"
+#include "kernels/constants.h"
 #include "kernels/context.h"
 #include "mqa/attention.h"
-
-enum { MAX_HEAD_DIM = 1024 };
 
 static mqa_status check(const mqa_context *ctx, int64_t n_rows, int head_dim_vo, const mqa_states *states,
                         mqa_error *err)
 {
-    if (!ctx || n_rows < 0 || head_dim_vo < 1 || head_dim_vo > MAX_HEAD_DIM)
+    if (!ctx || n_rows < 0 || head_dim_vo < 1 || head_dim_vo > MQA_MAX_HEAD_DIM)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "states of %lld rows, head_dim_vo %d: out of range, or ctx is NULL",
                         (long long)n_rows, head_dim_vo);
@@ -27,7 +26,7 @@ static mqa_status check(const mqa_context *ctx, int64_t n_rows, int head_dim_vo,
 
 /* The kernels want o padded: rows go through a buffer, one at a time. */
 typedef struct padded_row {
-    _Alignas(MQA_CACHE_LINE) float o[MQA_PAD(MAX_HEAD_DIM)];
+    _Alignas(MQA_CACHE_LINE) float o[MQA_PAD(MQA_MAX_HEAD_DIM)];
 } padded_row;
 
 static void load_row(mqa_states states, int64_t row, int d_v, padded_row *to)

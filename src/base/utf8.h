@@ -22,6 +22,15 @@ static inline size_t mqa_utf8_length(const uint8_t *p, size_t n)
     return length;
 }
 
+/* Of one well-formed character. */
+static inline uint32_t mqa_utf8_code_point(const uint8_t *p, size_t length)
+{
+    if (length == 1) return p[0];
+    uint32_t code = p[0] & (0xffu >> (length + 1));
+    for (size_t i = 1; i < length; i++) code = code << 6 | (p[i] & 0x3f);
+    return code;
+}
+
 static inline bool mqa_utf8_valid(const uint8_t *p, size_t n)
 {
     for (size_t i = 0, length; i < n; i += length)

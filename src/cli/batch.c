@@ -145,13 +145,14 @@ static int start_line(batch_state *s, const char *text, size_t n)
 {
     batch_line *line = malloc(sizeof *line);
     if (!line) return cli_error(CLI_FAILED, "no memory for a request");
-    batch_read(&s->world, text, n, s->number, line);
+    batch_open(text, n, s->number, line);
     s->flight[s->n_flight++] = line;
     if (json_object_get(s->answered, line->custom_id)) {
         s->n_skipped++;
         drop(s, s->n_flight - 1);
         return CLI_DONE;
     }
+    batch_read(&s->world, line);
     if (line->error.status == 0) batch_submit(&s->world, line);
     if (line->error.status == 0) return CLI_DONE;
     const int code = write_answer(s, line);

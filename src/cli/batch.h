@@ -28,8 +28,10 @@ typedef struct batch_world {
     const char *name;       /* the model's */
 } batch_world;
 
-/* Reads a line; whatever is wrong is the line's error. custom_id is there: the file was looked at before. */
-void batch_read(batch_world *world, const char *text, size_t n, size_t number, batch_line *line);
+/* The line's JSON and custom_id, which is there: the file was looked at before. */
+void batch_open(const char *text, size_t n, size_t number, batch_line *line);
+/* What it asks for; whatever is wrong is the line's error. */
+void batch_read(const batch_world *world, batch_line *line);
 /* Gives it to the engine, or sets its error. */
 void batch_submit(batch_world *world, batch_line *line);
 void batch_free(batch_line *line);

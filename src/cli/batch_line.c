@@ -59,10 +59,14 @@ static bool read_request(const batch_world *w, batch_line *line, mqa_api_error *
     return make_answer(w, line, e);
 }
 
-void batch_read(batch_world *w, const char *text, size_t n, size_t number, batch_line *line)
+void batch_open(const char *text, size_t n, size_t number, batch_line *line)
 {
     *line = (batch_line){.number = number, .json = json_loadb(text, n, JSON_ALLOW_NUL, NULL)};
     line->custom_id = json_string_value(json_object_get(line->json, "custom_id"));
+}
+
+void batch_read(const batch_world *w, batch_line *line)
+{
     mqa_api_error e;
     if (!read_request(w, line, &e)) line->error = e;
 }

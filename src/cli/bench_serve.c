@@ -170,7 +170,7 @@ int cli_bench_serve(int argc, char **argv)
         {0, "timeout", CLI_REAL, &b.load.timeout, "S", "seconds for one request, default 600", 1, 86400,
          false},
         {'s', "seed", CLI_INT, &b.seed, "N", "the same seed asks the same", 0, CLI_MAX_INT, false},
-        {.name = "json", .kind = CLI_FLAG, .out = &b.json, .help = "print JSON, one object a line"},
+        CLI_OPTIONS_JSON(&b),
         CLI_OPTIONS_END,
     };
     const char **operands;

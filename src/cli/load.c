@@ -90,7 +90,6 @@ static void take_text(client *c)
         r->first = now;
     } else {
         const double gap = now - r->last;
-        if (gap > r->worst_gap) r->worst_gap = gap;
         if (c->load->n_gaps < c->load->gaps_room) c->load->gaps[c->load->n_gaps++] = gap;
     }
     r->last = now;
@@ -163,7 +162,6 @@ static void end_request(load *l, client *c)
     long status = 0;
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
     c->r->status = (int)status;
-    c->r->end = cli_now() - c->due;
     curl_multi_remove_handle(l->multi, c->curl);
     curl_slist_free_all(c->headers);
     free(c->body);

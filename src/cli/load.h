@@ -29,12 +29,11 @@ typedef struct load_options {
 
 /* One request's story; times are seconds from its being due. */
 typedef struct load_request {
-    int status;              /* of HTTP; 0: no answer came, or it broke off */
-    int key;                 /* which of keys */
-    int64_t n_tokens;        /* events with text */
-    double first, last, end; /* its first and last text, and the end; 0 where there was none */
-    double worst_gap;        /* the longest between two texts */
-    bool whole;              /* [DONE] came */
+    int status;         /* of HTTP; 0: no answer came, or it broke off */
+    int key;            /* which of keys */
+    int64_t n_tokens;   /* events with text */
+    double first, last; /* its first and last text; 0 where there was none */
+    bool whole;         /* [DONE] came */
 } load_request;
 
 /* out: n_requests of them, the caller's. *seconds: how long all took. Exit code 0, 1 or 130. */

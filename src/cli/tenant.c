@@ -173,7 +173,7 @@ int cli_tenant(int argc, char **argv)
         {0, "operator", CLI_FLAG, &o.is_operator, NULL, "may see all tenants' figures", 0, 0, false},
         {0, "no-operator", CLI_FLAG, &o.no_operator, NULL, "may not", 0, 0, false},
         {0, "new-key", CLI_FLAG, &o.new_key, NULL, "set: a new key in the place of the old one", 0, 0, false},
-        {.name = "json", .kind = CLI_FLAG, .out = &o.json, .help = "print JSON, one object a line"},
+        CLI_OPTIONS_JSON(&o),
         CLI_OPTIONS_END,
     };
     const char **words;

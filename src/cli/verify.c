@@ -76,12 +76,10 @@ static int take_request(verify_run *r, int n_vocab)
 {
     json_t *body = json_copy((json_t *)json_object_get(r->receipt, "parameters"));
     json_object_set(body, "prompt", json_object_get(r->receipt, "prompt"));
-    char *text = body ? json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-    json_decref(body);
-    if (!text) return cli_error(CLI_FAILED, "the receipt has no parameters");
+    if (!body) return cli_error(CLI_FAILED, "the receipt has no parameters");
     mqa_api_error e;
-    const bool ok = mqa_ask_parse(text, strlen(text), false, n_vocab, &r->ask, &e);
-    free(text);
+    const bool ok = mqa_ask_read(body, false, n_vocab, &r->ask, &e);
+    json_decref(body);
     if (!ok) return cli_error(CLI_FAILED, "the receipt's parameters: %s", e.message);
     if (r->ask.n_prompts != 1 || r->ask.max_tokens < 1)
         return cli_error(CLI_FAILED, "the receipt's parameters aren't those of one request");

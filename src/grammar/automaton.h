@@ -62,10 +62,9 @@ typedef struct mqa_scratch mqa_scratch;
 
 typedef struct mqa_automaton {
     pthread_mutex_t lock; /* of everything here */
-    unsigned references;
     mqa_grammar *grammar;
     mqa_token_index *index;
-    struct mqa_matcher *matchers; /* all that use it */
+    struct mqa_matcher *matchers; /* all that use it; the last one frees it */
     mqa_pair *pairs;
     size_t n_pairs, pairs_capacity;
     mqa_interned states, frames;

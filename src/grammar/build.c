@@ -281,7 +281,7 @@ mqa_status mqa_grammar_build(mqa_book *book, uint32_t root, mqa_grammar **out)
     mqa_status status = book->status;
     if (status == MQA_OK) status = put_rules(&b, root);
     if (status == MQA_OK) status = number_rules(&b);
-    if (status == MQA_OK) status = mqa_nfa_finish(&b.nfa, book->rules, 0, out, book->err);
+    if (status == MQA_OK) status = mqa_nfa_finish(&b.nfa, book->rules, out, book->err);
     free(b.called);
     free(b.is_called);
     free(b.nfa.edges);

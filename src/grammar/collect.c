@@ -24,7 +24,7 @@ static void mark(const mqa_automaton *a, keep *k)
     k->states[MQA_STATE_DEAD] = k->states[a->start] = 1;
     k->frames[MQA_FRAME_ROOT] = 1;
     for (const mqa_matcher *m = a->matchers; m; m = m->next)
-        for (size_t i = 0; i <= mqa_matcher_kept(m); i++) k->states[*mqa_matcher_state(m, i)] = 1;
+        for (size_t i = 0; i <= m->n_kept; i++) k->states[*mqa_matcher_state(m, i)] = 1;
     for (size_t i = 0; i < a->states.n; i++)
         if (k->states[i]) keep_frames(a, &a->states.sets[i], k->frames);
     for (size_t i = a->frames.n; i-- > 0;)
@@ -64,7 +64,7 @@ static void renumber(mqa_automaton *a, const keep *k, size_t n_old)
         mqa_automaton_forget(a, k->states[i] - 1);
     }
     for (mqa_matcher *m = a->matchers; m; m = m->next)
-        for (size_t i = 0; i <= mqa_matcher_kept(m); i++) {
+        for (size_t i = 0; i <= m->n_kept; i++) {
             uint32_t *state = mqa_matcher_state(m, i);
             *state = k->states[*state] - 1;
         }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/utf8.h"
 #include "grammar/gbnf.h"
 #include "tokenizer/array.h"
@@ -120,20 +121,12 @@ static mqa_status parse_name(parser *p, uint32_t *rule)
 
 /* ---- literals and classes ---- */
 
-static int hex_value(int c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 static mqa_status parse_hex(parser *p, size_t n_digits, uint32_t *out)
 {
     const size_t at = p->at;
     *out = 0;
     for (size_t i = 0; i < n_digits; i++, p->at++) {
-        const int value = hex_value(peek(p));
+        const int value = mqa_hex_digit(peek(p));
         if (value < 0) return fail_at(p, at, "an escape lacks some of its %zu hexadecimal digits", n_digits);
         *out = *out << 4 | (uint32_t)value;
     }

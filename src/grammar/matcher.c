@@ -10,7 +10,6 @@
 /* With the lock held. */
 static void join(mqa_matcher *m, mqa_automaton *a)
 {
-    a->references++;
     m->automaton = a;
     m->next = a->matchers;
     m->link = &a->matchers;
@@ -64,7 +63,7 @@ void mqa_matcher_destroy(mqa_matcher **matcher)
     pthread_mutex_lock(&a->lock);
     *m->link = m->next;
     if (m->next) m->next->link = m->link;
-    const bool last = --a->references == 0;
+    const bool last = !a->matchers;
     pthread_mutex_unlock(&a->lock);
     free(m);
     if (last) mqa_automaton_free(a);

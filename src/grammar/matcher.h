@@ -15,10 +15,6 @@ struct mqa_matcher {
     bool ended;    /* the last token was an end token, which leaves the state as it was */
 };
 
-static inline size_t mqa_matcher_kept(const mqa_matcher *m)
-{
-    return m->n_kept;
-}
 /* Where m stood back tokens ago, 0 .. kept. */
 static inline uint32_t *mqa_matcher_state(const mqa_matcher *m, size_t back)
 {

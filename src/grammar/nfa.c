@@ -315,16 +315,13 @@ static mqa_status finish_all(finish *f, closing *c, ordering *o)
     return MQA_OK;
 }
 
-mqa_status mqa_nfa_finish(mqa_raw_nfa *raw, const mqa_rule *rules, uint32_t root, mqa_grammar **out,
-                          mqa_error *err)
+mqa_status mqa_nfa_finish(mqa_raw_nfa *raw, const mqa_rule *rules, mqa_grammar **out, mqa_error *err)
 {
     *out = NULL;
     finish f = {.raw = raw, .rules = rules, .g = calloc(1, sizeof *f.g), .err = err};
     if (!f.g) return no_memory(&f);
     atomic_init(&f.g->references, 1);
-    f.g->n_states = (uint32_t)raw->n_states;
     f.g->n_rules = (uint32_t)raw->n_rules;
-    f.g->root = root;
     closing c = {0};
     ordering o = {0};
     const mqa_status status = finish_all(&f, &c, &o);

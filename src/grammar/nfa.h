@@ -37,22 +37,22 @@ typedef struct mqa_raw_nfa {
  * (there is no left recursion). */
 struct mqa_grammar {
     atomic_uint references;
-    uint32_t n_states, n_rules, root;
+    uint32_t n_rules, root;
     uint32_t *starts;  /* [n_rules] */
     mqa_edge *edges;   /* by from: those of state s are edge_first[s] .. edge_first[s + 1] */
     mqa_call *calls;   /* likewise */
     uint32_t *closure; /* likewise: the states with edges or calls that s reaches without reading, and past
                           calls of rules that can be empty */
-    uint32_t *edge_first, *call_first, *closure_first; /* [n_states + 1] */
-    bool *ends; /* [n_states] whether s so reaches the end of its rule */
+    uint32_t *edge_first, *call_first, *closure_first; /* [states + 1] */
+    bool *ends;                                        /* [states] whether s so reaches the end of its rule */
     /* Bytes that no edge tells apart are of one class. */
     uint8_t class_of[256], sample_of[256];
     uint32_t n_classes;
 };
 
-/* May take arrays out of raw, which then are NULL there; the rest stays the caller's. rules: for messages. */
-mqa_status mqa_nfa_finish(mqa_raw_nfa *raw, const mqa_rule *rules, uint32_t root, mqa_grammar **out,
-                          mqa_error *err);
+/* Rule 0 is the root. May take arrays out of raw, which then are NULL there; the rest stays the caller's.
+ * rules: for messages. */
+mqa_status mqa_nfa_finish(mqa_raw_nfa *raw, const mqa_rule *rules, mqa_grammar **out, mqa_error *err);
 
 mqa_grammar *mqa_grammar_keep(mqa_grammar *grammar); /* one more to destroy it */
 

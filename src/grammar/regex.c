@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/utf8.h"
 #include "grammar/json.h"
 #include "tokenizer/array.h"
@@ -126,11 +127,8 @@ static uint32_t take_hex(regex *r, size_t n_digits)
 {
     uint32_t out = 0;
     for (size_t i = 0; i < n_digits; i++, r->at++) {
-        const int c = peek(r), letter = c | 0x20;
-        const int value = c >= '0' && c <= '9'             ? c - '0'
-                          : letter >= 'a' && letter <= 'f' ? letter - 'a' + 10
-                                                           : -1;
-        if (c < 0 || value < 0) {
+        const int value = mqa_hex_digit(peek(r));
+        if (value < 0) {
             fail(r, MQA_ERR_FORMAT, "an escape needs %zu hexadecimal digits", n_digits);
             return 0;
         }

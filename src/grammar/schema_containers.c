@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "grammar/json.h"
 #include "tokenizer/array.h"
 #include "tokenizer/utf8.h"

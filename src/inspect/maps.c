@@ -36,8 +36,3 @@ uint8_t mqa_map_code(double p)
     if (p >= 1) return 255;
     return (uint8_t)(1.5 + 254 * (1 + mqa_log64(p) / (MQA_MAP_DECADES * log_of_10)));
 }
-
-double mqa_map_value(uint8_t code)
-{
-    return code == 0 ? 0 : mqa_exp64(MQA_MAP_DECADES * log_of_10 * (code - 255) / 254.0);
-}

@@ -40,6 +40,5 @@ static inline uint8_t *mqa_maps_row(const mqa_maps *maps, int map, int row)
 }
 
 uint8_t mqa_map_code(double p);
-double mqa_map_value(uint8_t code); /* of code 0: 0 */
 
 #endif

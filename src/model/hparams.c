@@ -6,13 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/constants.h"
+
 /* Far above any model, low enough that products of two fit an int and of three a size_t. */
 enum {
     MAX_LAYERS = 4096,
     MAX_EMBD = 65536,
     MAX_FF = 1 << 20,
     MAX_HEADS = 4096,
-    MAX_HEAD_DIM = 1024, /* the cache's limit */
     MAX_VOCAB = 1 << 24,
     KEY_BYTES = 128
 };
@@ -100,19 +101,19 @@ static mqa_status read_heads(const mqa_gguf *gguf, const char *arch, mqa_hparams
                         mqa_gguf_path(gguf), arch, hp->n_heads, hp->n_kv_heads);
 
     hp->head_dim = hp->n_embd / hp->n_heads;
-    MQA_TRY(mqa_read_int(gguf, arch, "attention.key_length", true, 2, MAX_HEAD_DIM, &hp->head_dim, err));
+    MQA_TRY(mqa_read_int(gguf, arch, "attention.key_length", true, 2, MQA_MAX_HEAD_DIM, &hp->head_dim, err));
     int v_dim = hp->head_dim;
-    MQA_TRY(mqa_read_int(gguf, arch, "attention.value_length", true, 1, MAX_HEAD_DIM, &v_dim, err));
+    MQA_TRY(mqa_read_int(gguf, arch, "attention.value_length", true, 1, MQA_MAX_HEAD_DIM, &v_dim, err));
     if (v_dim != hp->head_dim)
         return mqa_fail(err, MQA_ERR_UNSUPPORTED,
                         "%s: %s.attention.key_length %d and value_length %d differ: mqa runs models whose "
                         "keys and values are equally long",
                         mqa_gguf_path(gguf), arch, hp->head_dim, v_dim);
-    if (hp->head_dim < 2 || hp->head_dim > MAX_HEAD_DIM || hp->head_dim % 2 != 0)
+    if (hp->head_dim < 2 || hp->head_dim > MQA_MAX_HEAD_DIM || hp->head_dim % 2 != 0)
         return mqa_fail(err, MQA_ERR_FORMAT,
                         "%s: a head has %d values (%s.embedding_length / attention.head_count "
                         "or attention.key_length): not an even number in [2, %d]",
-                        mqa_gguf_path(gguf), hp->head_dim, arch, MAX_HEAD_DIM);
+                        mqa_gguf_path(gguf), hp->head_dim, arch, MQA_MAX_HEAD_DIM);
     hp->v_dim = hp->out_dim = hp->head_dim;
     return MQA_OK;
 }
@@ -125,12 +126,12 @@ static mqa_status read_latent(const mqa_gguf *gguf, const char *arch, mqa_hparam
     mqa_latent_hparams *l = &hp->latent;
     const char *path = mqa_gguf_path(gguf);
     int key = 0, value = 0, kv_heads = hp->n_heads;
-    MQA_TRY(mqa_read_int(gguf, arch, "attention.kv_lora_rank", false, 1, MAX_HEAD_DIM, &l->kv_rank, err));
+    MQA_TRY(mqa_read_int(gguf, arch, "attention.kv_lora_rank", false, 1, MQA_MAX_HEAD_DIM, &l->kv_rank, err));
     MQA_TRY(mqa_read_int(gguf, arch, "attention.q_lora_rank", true, 0, MAX_EMBD, &l->q_rank, err));
-    MQA_TRY(mqa_read_int(gguf, arch, "rope.dimension_count", false, 2, MAX_HEAD_DIM, &l->rope, err));
+    MQA_TRY(mqa_read_int(gguf, arch, "rope.dimension_count", false, 2, MQA_MAX_HEAD_DIM, &l->rope, err));
     MQA_TRY(mqa_read_int(gguf, arch, "attention.head_count_kv", true, 1, MAX_HEADS, &kv_heads, err));
-    MQA_TRY(mqa_read_int(gguf, arch, "attention.key_length", false, 2, MAX_HEAD_DIM, &key, err));
-    MQA_TRY(mqa_read_int(gguf, arch, "attention.value_length", false, 1, MAX_HEAD_DIM, &value, err));
+    MQA_TRY(mqa_read_int(gguf, arch, "attention.key_length", false, 2, MQA_MAX_HEAD_DIM, &key, err));
+    MQA_TRY(mqa_read_int(gguf, arch, "attention.value_length", false, 1, MQA_MAX_HEAD_DIM, &value, err));
     hp->head_dim = l->kv_rank + l->rope;
     char name[KEY_BYTES];
     l->unfolded = !mqa_gguf_find_value(gguf, full_key(name, arch, "attention.key_length_mla"));
@@ -140,17 +141,18 @@ static mqa_status read_latent(const mqa_gguf *gguf, const char *arch, mqa_hparam
                             "%s: %s.attention.key_length %d and value_length %d don't go with kv_lora_rank "
                             "%d and rope.dimension_count %d",
                             path, arch, key, value, l->kv_rank, l->rope);
-        MQA_TRY(mqa_read_int(gguf, arch, "attention.key_length_mla", false, 2, MAX_HEAD_DIM, &key, err));
-        MQA_TRY(mqa_read_int(gguf, arch, "attention.value_length_mla", false, 1, MAX_HEAD_DIM, &value, err));
+        MQA_TRY(mqa_read_int(gguf, arch, "attention.key_length_mla", false, 2, MQA_MAX_HEAD_DIM, &key, err));
+        MQA_TRY(
+            mqa_read_int(gguf, arch, "attention.value_length_mla", false, 1, MQA_MAX_HEAD_DIM, &value, err));
     }
     if (kv_heads != (l->unfolded ? hp->n_heads : 1))
         return mqa_fail(err, MQA_ERR_FORMAT, "%s: %s.attention.head_count_kv is %d: %d goes with the lengths",
                         path, arch, kv_heads, l->unfolded ? hp->n_heads : 1);
-    if (l->rope >= key || l->rope % 2 != 0 || hp->head_dim > MAX_HEAD_DIM)
+    if (l->rope >= key || l->rope % 2 != 0 || hp->head_dim > MQA_MAX_HEAD_DIM)
         return mqa_fail(err, MQA_ERR_FORMAT,
                         "%s: %s.rope.dimension_count is %d: not an even number below the %d of a head's key "
                         "that makes at most %d with kv_lora_rank %d",
-                        path, arch, l->rope, key, MAX_HEAD_DIM, l->kv_rank);
+                        path, arch, l->rope, key, MQA_MAX_HEAD_DIM, l->kv_rank);
     l->nope = key - l->rope;
     hp->n_kv_heads = 1;
     hp->v_dim = l->kv_rank;

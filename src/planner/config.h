@@ -32,7 +32,7 @@ bool mqa_config_has(const mqa_config *c, const char *key);
 typedef mqa_status mqa_config_reader(mqa_config *c, mqa_design *design, mqa_error *err);
 mqa_config_reader mqa_config_llama, mqa_config_mistral, mqa_config_mixtral, mqa_config_gemma,
     mqa_config_gemma2, mqa_config_gemma3, mqa_config_qwen2, mqa_config_qwen2_moe, mqa_config_qwen3,
-    mqa_config_qwen3_moe, mqa_config_phi3, mqa_config_gpt_oss, mqa_config_llama4; /* config_llama.c */
-mqa_config_reader mqa_config_falcon, mqa_config_bigcode, mqa_config_deepseek;     /* config_others.c */
+    mqa_config_qwen3_moe, mqa_config_gpt_oss, mqa_config_llama4;              /* config_llama.c */
+mqa_config_reader mqa_config_falcon, mqa_config_bigcode, mqa_config_deepseek; /* config_others.c */
 
 #endif

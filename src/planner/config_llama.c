@@ -157,11 +157,6 @@ mqa_status mqa_config_mistral(mqa_config *c, mqa_design *d, mqa_error *err)
     return read(c, &(traits){.norms = 2, .windows = WINDOWS_ALL}, d, err);
 }
 
-mqa_status mqa_config_phi3(mqa_config *c, mqa_design *d, mqa_error *err)
-{
-    return read(c, &(traits){.norms = 2, .windows = WINDOWS_ALL}, d, err);
-}
-
 mqa_status mqa_config_gemma(mqa_config *c, mqa_design *d, mqa_error *err)
 {
     return read(c, &(traits){.norms = 2, .tied = true}, d, err);

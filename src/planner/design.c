@@ -63,7 +63,7 @@ mqa_status mqa_design_add_vectors(mqa_design *design, int64_t n_in, int64_t n, m
     return mqa_design_add(design, MQA_ROLE_VECTOR, MQA_GGUF_F32, n_in, 1, n, n, err);
 }
 
-static bool same_group(const mqa_layer_group *a, const mqa_layer_group *b)
+bool mqa_same_attention(const mqa_layer_group *a, const mqa_layer_group *b)
 {
     return a->n_heads == b->n_heads && a->n_kv_heads == b->n_kv_heads && a->head_dim_qk == b->head_dim_qk &&
            a->head_dim_vo == b->head_dim_vo && a->v_in_k == b->v_in_k && a->window == b->window &&
@@ -96,7 +96,7 @@ mqa_status mqa_design_add_layers(mqa_design *design, mqa_layer_group group, mqa_
     design->n_layers += group.n_layers;
     if (group.n_heads > design->n_heads) design->n_heads = group.n_heads;
     for (int i = 0; i < design->n_groups; i++) {
-        if (!same_group(&design->groups[i], &group)) continue;
+        if (!mqa_same_attention(&design->groups[i], &group)) continue;
         design->groups[i].n_layers += group.n_layers;
         return MQA_OK;
     }

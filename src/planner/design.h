@@ -61,4 +61,7 @@ mqa_status mqa_matrices_bytes(const mqa_matrices *m, uint32_t type, size_t *out,
 /* A copy of a text of anybody's: one line, cut to size. */
 void mqa_design_text(char *out, size_t size, const char *text, size_t length);
 
+/* Of two groups, whatever their numbers of layers. */
+bool mqa_same_attention(const mqa_layer_group *a, const mqa_layer_group *b);
+
 #endif

@@ -18,8 +18,7 @@ typedef enum value_kind {
     VALUE_INT,   /* int64_t, 1 .. max */
     VALUE_COUNT, /* int64_t, 0 .. max */
     VALUE_SMALL, /* int, 1 .. max */
-    VALUE_REAL,  /* double above 0 */
-    VALUE_RATE,
+    VALUE_RATE,  /* double above 0 */
     VALUE_BYTES,
     VALUE_YES, /* bool: yes or no */
     VALUE_CONTEXTS,
@@ -84,8 +83,8 @@ static const key demand_keys[] = {{"context", VALUE_CONTEXTS, AT(demand), 0},
                                   {"v_type", VALUE_KV, AT(demand.v_type), 0},
                                   {"weights", VALUE_WEIGHTS, AT(demand.weights), 0},
                                   {"memory", VALUE_BYTES, AT(demand.memory), 0},
-                                  {"tokens_per_s", VALUE_REAL, AT(demand.want_tokens_per_s), 0},
-                                  {"prompt_ms", VALUE_REAL, AT(demand.want_prompt_ms), 0},
+                                  {"tokens_per_s", VALUE_RATE, AT(demand.want_tokens_per_s), 0},
+                                  {"prompt_ms", VALUE_RATE, AT(demand.want_prompt_ms), 0},
                                   {"designs", VALUE_DESIGNS, AT(designs), 0},
                                   {NULL, 0, 0, 0}};
 static const key tenant_keys[] = {{"requests", VALUE_INT, OF(requests), MQA_MAX_REQUESTS},
@@ -194,7 +193,6 @@ static mqa_status take_value(parser *p, const key *k, const char *value)
     mqa_error detail = {.message = ""};
     mqa_kv_type type;
     int64_t n = 0;
-    double real;
     switch (k->kind) {
     case VALUE_TEXT:
         return take_text(p, k, value, out);
@@ -205,10 +203,6 @@ static mqa_status take_value(parser *p, const key *k, const char *value)
     case VALUE_SMALL:
         MQA_TRY(take_int(p, k, value, 1, &n));
         *(int *)out = (int)n;
-        return MQA_OK;
-    case VALUE_REAL:
-        if (!mqa_parse_rate(value, &real)) break;
-        *(double *)out = real;
         return MQA_OK;
     case VALUE_RATE:
         if (!mqa_parse_rate(value, out)) break;

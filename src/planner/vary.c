@@ -138,12 +138,9 @@ mqa_status mqa_design_vary(const mqa_design *from, mqa_variant variant, mqa_desi
 bool mqa_design_same_attention(const mqa_design *a, const mqa_design *b)
 {
     if (a->n_groups != b->n_groups) return false;
-    for (int i = 0; i < a->n_groups; i++) {
-        const mqa_layer_group *x = &a->groups[i], *y = &b->groups[i];
-        if (x->n_layers != y->n_layers || x->n_heads != y->n_heads || x->n_kv_heads != y->n_kv_heads ||
-            x->head_dim_qk != y->head_dim_qk || x->head_dim_vo != y->head_dim_vo || x->v_in_k != y->v_in_k ||
-            x->window != y->window || x->n_sink_tokens != y->n_sink_tokens)
+    for (int i = 0; i < a->n_groups; i++)
+        if (a->groups[i].n_layers != b->groups[i].n_layers ||
+            !mqa_same_attention(&a->groups[i], &b->groups[i]))
             return false;
-    }
     return true;
 }

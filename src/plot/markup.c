@@ -9,14 +9,6 @@
 
 #include "base/utf8.h"
 
-static uint32_t code_point(const uint8_t *p, size_t length)
-{
-    if (length == 1) return p[0];
-    uint32_t code = p[0] & (0xffu >> (length + 1));
-    for (size_t i = 1; i < length; i++) code = code << 6 | (p[i] & 0x3f);
-    return code;
-}
-
 /* No character of XML, or a control: C0 and C1, marks and overrides of direction, noncharacters. */
 static bool unwanted(uint32_t code)
 {
@@ -31,7 +23,7 @@ void mqa_markup(FILE *out, const char *text, size_t n)
     const uint8_t *p = (const uint8_t *)text;
     for (size_t length; n > 0; p += length, n -= length) {
         length = mqa_utf8_length(p, n);
-        const bool drop = length == 0 || unwanted(code_point(p, length));
+        const bool drop = length == 0 || unwanted(mqa_utf8_code_point(p, length));
         if (length == 0) length = 1;
         if (drop) {
             fputs("\xef\xbf\xbd", out);
@@ -80,7 +72,7 @@ static size_t walk(const char *text, size_t n, double size, bool bold, double wi
     *used = 0;
     while (at < n) {
         size_t length = mqa_utf8_length(p + at, n - at);
-        const double w = unit * (length ? width_of(code_point(p + at, length)) : 0.9);
+        const double w = unit * (length ? width_of(mqa_utf8_code_point(p + at, length)) : 0.9);
         if (*used + w > width) break;
         *used += w;
         at += length ? length : 1;

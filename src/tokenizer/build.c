@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "base/hex.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/internal.h"
 
@@ -14,20 +15,12 @@ static bool mergeable_type(uint8_t type)
            type != MQA_TOKEN_BYTE;
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
-
 /* "<0xXX>" → the byte, or -1. */
 static int parse_byte_piece(mqa_piece piece)
 {
     const char *p = piece.bytes;
     if (piece.n != 6 || memcmp(p, "<0x", 3) != 0 || p[5] != '>') return -1;
-    int high = hex_digit(p[3]), low = hex_digit(p[4]);
+    int high = mqa_hex_digit(p[3]), low = mqa_hex_digit(p[4]);
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 

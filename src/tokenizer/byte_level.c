@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tokenizer/byte_level.h"
 
+#include "base/utf8.h"
 #include "tokenizer/utf8.h"
 
 /* Printable Latin-1 stands for itself; the other bytes, in ascending order, for U+0100 and on. */

@@ -34,11 +34,3 @@ mqa_status mqa_utf8_append_repaired(mqa_text *out, const uint8_t *p, size_t n, m
     }
     return MQA_OK;
 }
-
-uint32_t mqa_utf8_code_point(const uint8_t *p, size_t length)
-{
-    if (length == 1) return p[0];
-    uint32_t code = p[0] & (0xFFu >> (length + 1));
-    for (size_t i = 1; i < length; i++) code = code << 6 | (p[i] & 0x3F);
-    return code;
-}

@@ -37,7 +37,4 @@ typedef enum mqa_utf8_repair { MQA_REPAIR_EACH_BYTE, MQA_REPAIR_EACH_PART } mqa_
 mqa_status mqa_utf8_append_repaired(mqa_text *out, const uint8_t *p, size_t n, mqa_utf8_repair how,
                                     mqa_error *err);
 
-/* One code point (well-formed input). */
-uint32_t mqa_utf8_code_point(const uint8_t *p, size_t length);
-
 #endif

@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "../model/real.h"
 #include "engine_rig.h"
 
 #include <stdio.h>
@@ -19,17 +20,6 @@ static const real_model gemma3 = {"gemma-3-270m-q4_k_m.gguf", (size_t)90 << 20};
 static const real_model smollm2 = {"SmolLM2-135M-Instruct.Q4_1.gguf", (size_t)100 << 20};
 
 enum { REQUESTS = 18, TENANTS = 3, COMMON = 1300, CHECKED = 6 };
-
-static const char *model_path(const real_model *m)
-{
-    static char path[4096];
-    const char *folder = getenv("MQA_MODELS");
-    snprintf(path, sizeof path, "%s/%s", folder && *folder ? folder : MQA_TEST_MODELS, m->file);
-    if (access(path, R_OK) == 0) return path;
-    print_message("%s isn't there\n", path);
-    skip();
-    return NULL;
-}
 
 static void encode_text(const rig *r, mqa_tokens *tokens)
 {
@@ -61,7 +51,7 @@ static void make_request(mqa_request *q, int32_t *prompt, const mqa_tokens *text
 
 static void run_model(const real_model *m, mqa_admission admission)
 {
-    rig r = rig_open(model_path(m), (rig_options){.k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16});
+    rig r = rig_open(real_model_path(m->file), (rig_options){.k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16});
     mqa_tokens text = {0};
     encode_text(&r, &text);
     mqa_engine_options o = mqa_engine_options_default();

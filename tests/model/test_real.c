@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "contract.h"
+#include "real.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,17 +22,6 @@ typedef struct real_model {
  * gap at which they parted was 0.36 (SmolLM2) and 0.54 (Gemma). */
 static const real_model smollm2 = {"SmolLM2-135M-Instruct.Q4_1.gguf", "greedy_smollm2.txt", 18.391, 0.5};
 static const real_model gemma3 = {"gemma-3-270m-q4_k_m.gguf", "greedy_gemma3.txt", 13.906, 0.75};
-
-static const char *model_path(const real_model *m)
-{
-    static char path[4096];
-    const char *folder = getenv("MQA_MODELS");
-    snprintf(path, sizeof path, "%s/%s", folder && *folder ? folder : MQA_TEST_MODELS, m->file);
-    if (access(path, R_OK) == 0) return path;
-    print_message("%s isn't there\n", path);
-    skip();
-    return NULL;
-}
 
 /* ---- perplexity ---- */
 
@@ -70,7 +60,7 @@ static double perplexity(rig *r, const mqa_tokens *tokens)
 
 static void check_perplexity(const real_model *m, mqa_numerics numerics)
 {
-    const char *path = model_path(m);
+    const char *path = real_model_path(m->file);
     FILE *f = fopen(text_path, "rb");
     if (!f) skip();
     static char text[1 << 16];
@@ -144,7 +134,7 @@ static void compare_continuation(rig *r, const double *prompt, int n_prompt, con
 
 static void check_greedy(const real_model *m)
 {
-    const char *path = model_path(m);
+    const char *path = real_model_path(m->file);
     char goldens[512];
     snprintf(goldens, sizeof goldens, "%s/%s", MQA_TEST_DATA, m->goldens);
     FILE *f = fopen(goldens, "r");
@@ -181,13 +171,14 @@ static void greedy_gemma3(void **state)
 static void row_contract_smollm2(void **state)
 {
     (void)state;
-    assert_row_contract(model_path(&smollm2), (rig_options){.k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16},
-                        70);
+    assert_row_contract(real_model_path(smollm2.file),
+                        (rig_options){.k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16}, 70);
 }
 static void row_contract_gemma3(void **state)
 {
     (void)state;
-    assert_row_contract(model_path(&gemma3), (rig_options){.k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16}, 70);
+    assert_row_contract(real_model_path(gemma3.file),
+                        (rig_options){.k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16}, 70);
 }
 
 int main(void)

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "../model/real.h"
 #include "rig.h"
 
 #include <unistd.h>
@@ -96,14 +97,7 @@ static void test_tiny(void **unused)
 
 static void test_real(const char *file)
 {
-    char path[1024];
-    const char *folder = getenv("MQA_MODELS");
-    snprintf(path, sizeof path, "%s/%s", folder && *folder ? folder : MQA_TEST_MODELS, file);
-    if (access(path, R_OK) != 0) {
-        print_message("%s isn't there\n", path);
-        skip();
-    }
-    loaded l = load(path);
+    loaded l = load(real_model_path(file));
     compare_session(&l, MQA_KV_BF16, 1100, 2, 128);
     compare_session(&l, MQA_KV_INT8, 700, 0, 200);
     unload(&l);
