@@ -27,6 +27,8 @@ static mqa_status render_engine(mqa_service *s, mqa_text *out, mqa_error *err)
         {"kv_reserved_bytes", "What running requests have or may come to.", (double)stats.bytes_reserved},
         {"step_seconds", "How long the last step took.", stats.step_seconds},
         {"steps", "Steps so far.", (double)stats.steps},
+        {"drafted_tokens", "Tokens guessed and checked, so far.", (double)stats.drafted_tokens},
+        {"accepted_tokens", "Of those, the ones that held.", (double)stats.accepted_tokens},
         {"preemptions", "Answers put back for want of memory, so far.", (double)stats.preempted},
         {"evictions", "Kept beginnings given up for want of memory, so far.", (double)stats.evicted},
         {"connections", "Open connections.", mqa_http_n_connections(s->http)},

@@ -29,6 +29,7 @@ mqa_service_options mqa_service_options_default(void)
 {
     return (mqa_service_options){.host = "127.0.0.1",
                                  .port = 8080,
+                                 .draft_max = mqa_engine_options_default().draft_max,
                                  .k_type = MQA_KV_BF16,
                                  .v_type = MQA_KV_BF16,
                                  .default_max_tokens = 1024,
@@ -91,6 +92,7 @@ static mqa_status start_engine(mqa_service *s, mqa_error *err)
     s->kv_budget = s->options.kv_budget ? s->options.kv_budget : default_budget();
     o.kv_budget_bytes = s->kv_budget;
     o.admission = s->options.admission;
+    o.draft_max = s->options.draft_max;
     o.context = s->options.context;
     o.k_type = s->options.k_type;
     o.v_type = s->options.v_type;

@@ -631,8 +631,8 @@ static void prompts_leave_time_for_answers(void **state)
         q = request_of(s.tokens + 3, 1800, 1);
         reply *book = submit(s.engine, &q);
         for (int i = 0; i < 300; i++) { /* a second, and one more for every 100 rows */
-            mqa_learn(s.engine, 1, 0, 1);
-            mqa_learn(s.engine, 3, 200, 1);
+            mqa_learn(s.engine, 1, 0, 1, 0);
+            mqa_learn(s.engine, 3, 200, 1, 0);
         }
         const uint64_t before = stats_of(s.engine).prompt_rows;
         step(s.engine);

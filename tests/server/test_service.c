@@ -258,6 +258,8 @@ static void shows_figures(void **state)
     char *metrics = ask("/metrics", NULL, NULL), *page = ask("/", NULL, NULL);
     assert_non_null(strstr(metrics, "mqa_requests_total{outcome=\"answered\"} 1\n"));
     assert_non_null(strstr(metrics, "mqa_tokens_total{kind=\"generated\"} "));
+    assert_non_null(strstr(metrics, "\nmqa_drafted_tokens "));
+    assert_non_null(strstr(metrics, "\nmqa_accepted_tokens "));
     assert_non_null(strstr(page, "Content-Security-Policy: default-src 'none'"));
     assert_non_null(strstr(page, "<h1>mqa</h1>"));
     free(metrics);
