@@ -166,17 +166,12 @@ int mqa_schedule(mqa_engine *engine, int *decodes)
 
 /* ---- how long it takes ---- */
 
-static void average(double *mean, double value)
-{
-    *mean = *mean > 0 ? *mean + 0.125 * (value - *mean) : value;
-}
-
 void mqa_learn(mqa_engine *engine, double seconds, int rows, int decodes)
 {
     mqa_engine_stats *stats = &engine->stats;
     stats->step_seconds = seconds;
-    if (rows == 0 && decodes > 0) average(&stats->decode_seconds, seconds);
+    if (rows == 0 && decodes > 0) mqa_average(&stats->decode_seconds, seconds);
     if (rows < LEAST_ROWS) return;
     const double decode = decodes > 0 ? stats->decode_seconds : 0;
-    if (seconds > decode) average(&engine->row_seconds, (seconds - decode) / rows);
+    if (seconds > decode) mqa_average(&engine->row_seconds, (seconds - decode) / rows);
 }
