@@ -8,7 +8,9 @@
 #include "../model/synthetic.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -301,6 +303,38 @@ static void a_request_that_ends_takes_its_file_along(void **state)
     }
 }
 
+/* ---- threads ---- */
+
+static atomic_bool stopped, passed; /* the limit */
+
+static void *look(void *engine)
+{
+    while (!stopped) {
+        const mqa_engine_stats stats = stats_of(engine);
+        if (stats.bytes_spilled > ((mqa_engine *)engine)->spill.limit) passed = true;
+        tenant_stats_of(engine, 0);
+    }
+    return NULL;
+}
+
+/* Who looks on, submits and cancels while the step writes and reads. */
+static void others_go_on_meanwhile(void **state)
+{
+    (void)state;
+    served s = serve(1, 0);
+    ask(&s);
+    stopped = passed = false;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, look, s.engine), 0);
+    run_until_spilled(&s);
+    mqa_engine_cancel(s.engine, s.replies[N - 1]->id);
+    while (step_once(&s)) continue;
+    stopped = true;
+    pthread_join(thread, NULL);
+    assert_false(passed);
+    assert_true(finish(&s).spilled > 0);
+}
+
 /* ---- folders ---- */
 
 static void what_killed_processes_left_is_cleaned(void **state)
@@ -353,6 +387,7 @@ int main(void)
                                        cmocka_unit_test(what_a_disk_refuses_is_computed),
                                        cmocka_unit_test(what_costs_more_than_computing_is_computed),
                                        cmocka_unit_test(a_request_that_ends_takes_its_file_along),
+                                       cmocka_unit_test(others_go_on_meanwhile),
                                        cmocka_unit_test(what_killed_processes_left_is_cleaned),
                                        cmocka_unit_test(a_folder_that_cannot_be_used_is_refused)};
     return cmocka_run_group_tests_name("spill", tests, setup, teardown);
