@@ -69,6 +69,7 @@ static mqa_status settle_options(const mqa_model_info *info, const mqa_engine_op
     *out = mqa_engine_options_default();
     if (options) MQA_TRY(MQA_TAKE(mqa_engine_options, options, out, err));
     if (out->kv_budget_bytes == 0) out->kv_budget_bytes = default_budget;
+    if (out->spill_limit == 0) out->spill_limit = out->kv_budget_bytes;
     if (out->context == 0) out->context = info->context_length;
     if (out->chunk == 0) out->chunk = DEFAULT_CHUNK;
     if (out->max_running == 0) out->max_running = out->chunk < DEFAULT_RUNNING ? out->chunk : DEFAULT_RUNNING;
@@ -155,6 +156,7 @@ mqa_status mqa_engine_create(mqa_model *model, const mqa_engine_options *options
     mqa_cond_init(&e->work);
     mqa_status status = create_session(e, err);
     if (status == MQA_OK) status = create_tables(e, err);
+    if (status == MQA_OK) status = mqa_spill_create(e, err);
     if (status != MQA_OK)
         mqa_engine_destroy(&e);
     else
@@ -173,6 +175,7 @@ void mqa_engine_destroy(mqa_engine **engine)
             for (int i = 0; i < job->n_choices; i++) mqa_close_sequence(e, &job->choices[i]);
             mqa_job_destroy(job);
         }
+    mqa_spill_destroy(e);
     mqa_drop_tree(e, &e->pinned_tree);
     for (mqa_pin *pin = e->pins, *next; pin; pin = next) {
         next = pin->next;
@@ -304,6 +307,7 @@ static void describe(const mqa_tenant *t, mqa_tenant_stats *out)
                               .bytes_in_use = t->usage.in_use,
                               .bytes_kept = t->usage.kept,
                               .bytes_reserved = t->reserved,
+                              .bytes_spilled = t->bytes_spilled,
                               .submitted = c->submitted,
                               .refused = c->refused,
                               .finished = c->finished,

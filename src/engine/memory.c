@@ -114,6 +114,7 @@ int mqa_open_sequence(mqa_engine *engine, mqa_account *account, const mqa_prefix
 void mqa_close_sequence(mqa_engine *engine, mqa_choice *choice)
 {
     if (choice->sequence >= 0) mqa_session_close(engine->session, choice->sequence);
+    mqa_spill_drop(engine, choice);
     choice->sequence = -1;
     choice->length = 0;
     choice->n_marks = 0;
@@ -123,8 +124,10 @@ void mqa_close_sequence(mqa_engine *engine, mqa_choice *choice)
 
 static void preempt(mqa_engine *engine, mqa_choice *choice)
 {
-    mqa_close_sequence(engine, choice);
     (void)mqa_drop_drafts(engine, choice);
+    mqa_spilled *spilled = mqa_spill_out(engine, choice);
+    mqa_close_sequence(engine, choice);
+    choice->spilled = spilled;
     choice->state = MQA_CHOICE_PREEMPTED;
     choice->part = 0;
     engine->stats.preempted++;

@@ -176,11 +176,6 @@ int mqa_schedule(mqa_engine *engine, int *decodes)
 
 /* ---- how long it takes ---- */
 
-static void average(double *mean, double value)
-{
-    *mean = *mean > 0 ? *mean + 0.125 * (value - *mean) : value;
-}
-
 /* A guess's row takes something, and never as much as a step by itself. */
 static double draft_row(double seconds, double decode, int drafts)
 {
@@ -193,10 +188,10 @@ void mqa_learn(mqa_engine *engine, double seconds, int rows, int decodes, int dr
     mqa_engine_stats *stats = &engine->stats;
     stats->step_seconds = seconds;
     if (rows == 0 && drafts > 0)
-        average(&engine->draft_seconds, draft_row(seconds, stats->decode_seconds, drafts));
+        mqa_average(&engine->draft_seconds, draft_row(seconds, stats->decode_seconds, drafts));
     else if (rows == 0 && decodes > 0)
-        average(&stats->decode_seconds, seconds);
+        mqa_average(&stats->decode_seconds, seconds);
     if (rows < LEAST_ROWS) return;
     const double decode = decodes > 0 ? stats->decode_seconds + engine->draft_seconds * drafts : 0;
-    if (seconds > decode) average(&engine->row_seconds, (seconds - decode) / rows);
+    if (seconds > decode) mqa_average(&engine->row_seconds, (seconds - decode) / rows);
 }

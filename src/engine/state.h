@@ -9,6 +9,7 @@
  *     prefix.c    the tree of cached beginnings         memory.c    claims, eviction, preemption
  *     sample.c    a token from logits                   checkpoint.c  beginnings that are left in the tree
  *     draft.c     guesses at tokens to come             lookup.c      where they come from
+ *     spill.c     preempted choices on disk
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -23,6 +24,7 @@
 typedef struct mqa_tenant mqa_tenant;
 typedef struct mqa_job mqa_job;
 typedef struct mqa_choice mqa_choice;
+typedef struct mqa_spilled mqa_spilled; /* a choice's sequence on disk */
 
 /* ---- choices ---- */
 
@@ -65,6 +67,7 @@ struct mqa_choice {
     int64_t marks[MQA_MAX_MARKS]; /* lengths at which to leave a checkpoint */
     int n_marks;
     mqa_drafting drafting;
+    mqa_spilled *spilled; /* while it is preempted; NULL: it will be computed */
     /* Of the step: */
     int64_t part;  /* tokens it computes */
     int n_drafts;  /* of these, guesses: text[n_text ..). Its sequence is so much longer than length */
@@ -149,7 +152,16 @@ struct mqa_tenant {
     mqa_counters counters;
     mqa_account_usage usage; /* as of the last step */
     size_t reserved;
+    size_t bytes_spilled;
 };
+
+/* ---- spilling ---- */
+
+typedef struct mqa_spill {
+    char *folder;                       /* NULL: nothing is spilled */
+    size_t limit;                       /* of stats.bytes_spilled */
+    double write_seconds, read_seconds; /* of a byte: running means */
+} mqa_spill;
 
 /* ---- the engine ---- */
 
@@ -179,6 +191,7 @@ struct mqa_engine {
     mqa_account *pin_account;
     size_t pinned_bytes; /* as of the last step */
     mqa_prefix_lru lru;  /* checkpoints of all trees that may be evicted */
+    mqa_spill spill;
 
     /* The step's: */
     mqa_choice **batch; /* [max_running] */
@@ -217,6 +230,19 @@ static inline int64_t mqa_choice_generated(const mqa_choice *choice)
 static inline bool mqa_choice_decodes(const mqa_choice *choice)
 {
     return mqa_choice_generated(choice) > 0 && choice->length == choice->n_text - 1;
+}
+
+/* What a choice may begin with: the first length tokens of a sequence. */
+typedef struct mqa_source {
+    int sequence; /* -1: nothing */
+    int64_t length;
+    mqa_prefix_node *node; /* where it is a checkpoint */
+    int64_t matched;       /* tokens that the tenant's tree has, checkpoint or not */
+} mqa_source;
+
+static inline void mqa_average(double *mean, double value)
+{
+    *mean = *mean > 0 ? *mean + 0.125 * (value - *mean) : value;
 }
 
 /* ---- engine.c ---- */
@@ -299,7 +325,26 @@ void mqa_leave_checkpoints(mqa_engine *engine, mqa_choice *choice, int64_t begin
 /* The choice's sequence itself becomes one. */
 void mqa_keep_answer(mqa_engine *engine, mqa_choice *choice);
 
+/* ---- spill.c ---- */
+
+/* By the options; what others left in the folder goes. */
+mqa_status mqa_spill_create(mqa_engine *engine, mqa_error *err);
+void mqa_spill_destroy(mqa_engine *engine); /* after the choices */
+/* A running choice's sequence to disk; NULL: it isn't worth it, or can't be done. The engine's lock is let go
+ * meanwhile, as while a step computes. */
+mqa_spilled *mqa_spill_out(mqa_engine *engine, const mqa_choice *choice);
+/* Into an empty sequence what was spilled of the choice, if reading it is worth it; whole pages of the source
+ * are shared with it. Tokens that the sequence then has; 0: they are to be computed; -1: no room beside the
+ * source. What was spilled is gone, but for -1. The lock is let go meanwhile. */
+int64_t mqa_spill_in(mqa_engine *engine, mqa_choice *choice, int sequence, const mqa_account *account,
+                     const mqa_source *from);
+/* Nothing where nothing is spilled. */
+void mqa_spill_drop(mqa_engine *engine, mqa_choice *choice);
+
 /* ---- admit.c ---- */
+
+/* Tokens of its text that it could begin with now, if it hadn't a sequence of its own. */
+int64_t mqa_choice_cached(mqa_engine *engine, const mqa_choice *choice);
 
 void mqa_admit(mqa_engine *engine);
 /* After the first choice's prompt: the others fork from it. */

@@ -151,7 +151,7 @@ static inline void assert_budgets_kept(mqa_engine *engine, mqa_admission admissi
         assert_int_equal(s.rescued, 0);
         assert_true(s.bytes_reserved <= s.budget_bytes);
     }
-    size_t sum = 0;
+    size_t sum = 0, spilled = 0;
     for (int i = 0; i < s.tenants; i++) {
         const mqa_tenant_stats t = tenant_stats_of(engine, i);
         assert_true(t.budget_bytes == 0 || t.bytes_in_use <= t.budget_bytes);
@@ -159,7 +159,9 @@ static inline void assert_budgets_kept(mqa_engine *engine, mqa_admission admissi
             assert_true(t.bytes_reserved <= t.budget_bytes);
         if (s.pinned == 0) assert_true(t.bytes_in_use - t.bytes_kept <= t.bytes_reserved);
         sum += t.bytes_in_use;
+        spilled += t.bytes_spilled;
     }
+    assert_int_equal(spilled, s.bytes_spilled);
     if (s.pinned == 0) assert_int_equal(sum, s.bytes_in_use); /* somebody pays for every page */
 }
 
