@@ -145,16 +145,31 @@ static bool take_logprobs(mqa_ask *a, mqa_api_error *e)
     return true;
 }
 
+static bool take_schema(mqa_ask *a, const json_t *schema, const char *param, mqa_api_error *e)
+{
+    a->format = MQA_ASK_JSON_SCHEMA;
+    a->schema = schema;
+    return json_is_object(schema) || json_is_boolean(schema) ||
+           mqa_api_invalid(e, param, "'%s' holds no JSON Schema", param);
+}
+
+static bool take_grammar(mqa_ask *a, const json_t *grammar, mqa_api_error *e)
+{
+    a->format = MQA_ASK_GRAMMAR;
+    a->grammar = (mqa_ask_text){json_string_value(grammar), json_string_length(grammar)};
+    return json_is_string(grammar) || mqa_api_invalid(e, "grammar", "'grammar' must be a string");
+}
+
+/* json_schema, and schema beside json_object, are llama.cpp's. */
 static bool take_format(mqa_ask *a, mqa_api_error *e)
 {
-    const json_t *grammar = field(a->root, "grammar"), *format = field(a->root, "response_format");
-    if (grammar) {
-        if (!json_is_string(grammar)) return mqa_api_invalid(e, "grammar", "'grammar' must be a string");
-        if (format) return mqa_api_invalid(e, "grammar", "give 'grammar' or 'response_format', not both");
-        a->format = MQA_ASK_GRAMMAR;
-        a->grammar = (mqa_ask_text){json_string_value(grammar), json_string_length(grammar)};
-        return true;
-    }
+    const json_t *grammar = field(a->root, "grammar"), *schema = field(a->root, "json_schema"),
+                 *format = field(a->root, "response_format");
+    if ((grammar != NULL) + (schema != NULL) + (format != NULL) > 1)
+        return mqa_api_invalid(e, grammar ? "grammar" : "json_schema",
+                               "give one of 'grammar', 'json_schema' and 'response_format'");
+    if (grammar) return take_grammar(a, grammar, e);
+    if (schema) return take_schema(a, schema, "json_schema", e);
     if (!format) return true;
     const char *type = json_string_value(json_object_get(format, "type"));
     if (!type)
@@ -162,17 +177,14 @@ static bool take_format(mqa_ask *a, mqa_api_error *e)
     if (strcmp(type, "text") == 0) return true;
     if (strcmp(type, "json_object") == 0) {
         a->format = MQA_ASK_JSON_OBJECT;
-        return true;
+        schema = field(format, "schema");
+        return !schema || take_schema(a, schema, "response_format.schema", e);
     }
-    if (strcmp(type, "json_schema") != 0)
-        return mqa_api_invalid(e, "response_format.type",
-                               "'response_format.type' must be text, json_object or json_schema");
-    a->format = MQA_ASK_JSON_SCHEMA;
-    a->schema = json_object_get(json_object_get(format, "json_schema"), "schema");
-    if (!json_is_object(a->schema) && !json_is_boolean(a->schema))
-        return mqa_api_invalid(e, "response_format.json_schema",
-                               "'response_format.json_schema.schema' must be a JSON Schema");
-    return true;
+    if (strcmp(type, "json_schema") == 0)
+        return take_schema(a, json_object_get(json_object_get(format, "json_schema"), "schema"),
+                           "response_format.json_schema", e);
+    return mqa_api_invalid(e, "response_format.type",
+                           "'response_format.type' must be text, json_object or json_schema");
 }
 
 static bool is_tokens(const json_t *v, int n_vocab)

@@ -1,8 +1,8 @@
 /* What a client asks for: the body of /v1/completions or /v1/chat/completions, checked.
  *
  * Field names, defaults and ranges are OpenAI's; top_k, min_p, repetition_penalty (or repeat_penalty),
- * stop_token_ids, grammar, ignore_eos and receipt are additions. What isn't known is ignored, as theirs does
- * not; what is known and not supported is refused, never ignored.
+ * stop_token_ids, grammar, json_schema, ignore_eos and receipt are additions. What isn't known is ignored, as
+ * theirs does not; what is known and not supported is refused, never ignored.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -7,8 +7,11 @@
  */
 #include "server/exchange.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
 
 #include "base/status.h"
 #include "tokenizer/array.h"
@@ -22,6 +25,7 @@ struct mqa_exchange {
     mqa_connection *at; /* libmicrohttpd's thread alone looks at it */
     struct MHD_Connection *connection;
     char *method, *path;
+    bool takes_interim; /* HTTP/1.1: other answers may come before the answer */
     mqa_text body;
     size_t n_discarded;
     void *user;
@@ -44,7 +48,7 @@ struct mqa_exchange {
 /* ---- life ---- */
 
 static mqa_exchange *make(mqa_http *http, struct MHD_Connection *connection, const char *url,
-                          const char *method)
+                          const char *method, const char *version)
 {
     mqa_exchange *x = calloc(1, sizeof *x);
     if (!x) return NULL;
@@ -53,6 +57,7 @@ static mqa_exchange *make(mqa_http *http, struct MHD_Connection *connection, con
     x->at = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
     x->method = strdup(method);
     x->path = strdup(url);
+    x->takes_interim = strcmp(version, MHD_HTTP_VERSION_1_1) == 0;
     atomic_init(&x->n_holders, 1);
     pthread_mutex_init(&x->lock, NULL);
     if (x->method && x->path) return x;
@@ -91,6 +96,22 @@ void mqa_exchange_leave(mqa_exchange *x)
     x->gone = true;
     wake(x);
     pthread_mutex_unlock(&x->lock);
+}
+
+/* Who is suspended is let alone by libmicrohttpd, so nothing comes between these bytes. */
+mqa_ask_client mqa_exchange_ask_client(mqa_exchange *x, int fd)
+{
+    static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    mqa_ask_client result = MQA_ASKED;
+    pthread_mutex_lock(&x->lock);
+    if (!x->suspended)
+        result = MQA_ASK_LATER;
+    else if (x->phase == HANDLED && /* else the next part of the stream asks */
+             (!x->takes_interim || send(fd, interim, sizeof interim - 1, MSG_DONTWAIT | MSG_NOSIGNAL) !=
+                                       (ssize_t)sizeof interim - 1))
+        result = MQA_CLIENT_GONE;
+    pthread_mutex_unlock(&x->lock);
+    return result;
 }
 
 /* ---- what the handler asks ---- */
@@ -292,22 +313,62 @@ static bool has_answer(mqa_exchange *x)
     return answered;
 }
 
+static void refuse(mqa_exchange *x, int status, const char *type, const char *code, const char *why)
+{
+    char text[256];
+    const int n = snprintf(text, sizeof text,
+                           "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}",
+                           why, type, code);
+    mqa_exchange_add_header(x, "Connection", "close");
+    mqa_exchange_answer(x, status, "application/json", text, (size_t)n);
+}
+
 static void refuse_length(mqa_exchange *x)
 {
-    static const char text[] =
-        "{\"error\":{\"message\":\"the body is too long for this server\",\"type\":\"invalid_request_error\","
-        "\"param\":null,\"code\":\"request_too_large\"}}";
-    mqa_exchange_answer(x, MHD_HTTP_CONTENT_TOO_LARGE, "application/json", text, sizeof text - 1);
+    refuse(x, MHD_HTTP_CONTENT_TOO_LARGE, "invalid_request_error", "request_too_large",
+           "the body is too long for this server");
+}
+
+typedef struct framing {
+    int n;        /* headers that say where the request ends */
+    bool unclear; /* one that others may take for such a header */
+} framing;
+
+static enum MHD_Result look_at_header(void *user, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+    (void)kind, (void)value;
+    framing *f = user;
+    f->n += strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 ||
+            strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+    for (const char *c = key; *c; c++) f->unclear |= *c <= ' ' || *c == 127;
+    return MHD_YES;
+}
+
+/* Where a request ends must be said once, and clearly: a server in front that reads it in another way would
+ * take what follows for another request (RFC 9112, 5.1 and 11.2). */
+static bool is_ambiguous(mqa_exchange *x)
+{
+    framing f = {0};
+    MHD_get_connection_values(x->connection, MHD_HEADER_KIND, look_at_header, &f);
+    const char *encoding = mqa_exchange_header(x, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+    return f.n > 1 || f.unclear || (encoding && strcasecmp(encoding, "chunked") != 0);
 }
 
 static enum MHD_Result begin(mqa_http *http, mqa_exchange *x)
 {
-    mqa_connection_set_deadline(http, x->at, http->options.body_seconds);
     const char *length = mqa_exchange_header(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    if (length && strtoull(length, NULL, 10) > http->options.max_body_bytes)
+    if (!mqa_connection_begin(http, x->at)) {
+        mqa_exchange_add_header(x, "Retry-After", "1");
+        refuse(x, MHD_HTTP_SERVICE_UNAVAILABLE, "server_error", "too_many_connections",
+               "there are too many connections");
+    } else if (is_ambiguous(x)) {
+        refuse(x, MHD_HTTP_BAD_REQUEST, "invalid_request_error", "ambiguous_length",
+               "the request says more than once, or unclearly, where it ends");
+    } else if (length && strtoull(length, NULL, 10) > http->options.max_body_bytes) {
         refuse_length(x);
-    else
+    } else {
         http->handler.begin(http->handler.user, x);
+    }
     return has_answer(x) ? answer_or_wait(x) : MHD_YES;
 }
 
@@ -325,11 +386,10 @@ enum MHD_Result mqa_exchange_access(void *user, struct MHD_Connection *connectio
                                     const char *method, const char *version, const char *data, size_t *n_data,
                                     void **context)
 {
-    (void)version;
     mqa_http *http = user;
     mqa_exchange *x = *context;
     if (!x) {
-        *context = x = make(http, connection, url, method);
+        *context = x = make(http, connection, url, method, version);
         return x ? begin(http, x) : MHD_NO;
     }
     if (*n_data > 0) {
@@ -338,7 +398,7 @@ enum MHD_Result mqa_exchange_access(void *user, struct MHD_Connection *connectio
         return take_body(http, x, data, n);
     }
     if (x->phase == READING) { /* no other thread knows x yet */
-        mqa_connection_set_deadline(http, x->at, 0);
+        mqa_connection_stop_clock(http, x->at);
         x->phase = HANDLED;
         if (x->n_discarded > 0)
             refuse_length(x);
@@ -356,8 +416,7 @@ void mqa_exchange_completed(void *user, struct MHD_Connection *connection, void 
     mqa_exchange *x = *context;
     if (!x) return;
     *context = NULL;
-    mqa_connection_set_waiting(http, x->at, NULL);
-    mqa_connection_set_deadline(http, x->at, http->options.header_seconds);
+    mqa_connection_end(http, x->at);
     pthread_mutex_lock(&x->lock);
     x->gone = true;
     pthread_mutex_unlock(&x->lock);

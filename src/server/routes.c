@@ -11,6 +11,10 @@ static const mqa_route routes[] = {
     {"POST", "/v1/completions", MQA_ACCESS_TENANT, mqa_endpoint_completions},
     {"POST", "/v1/chat/completions", MQA_ACCESS_TENANT, mqa_endpoint_chat},
     {"GET", "/v1/models", MQA_ACCESS_TENANT, mqa_endpoint_models},
+    /* For clients whose base URL lacks the /v1. */
+    {"POST", "/completions", MQA_ACCESS_TENANT, mqa_endpoint_completions},
+    {"POST", "/chat/completions", MQA_ACCESS_TENANT, mqa_endpoint_chat},
+    {"GET", "/models", MQA_ACCESS_TENANT, mqa_endpoint_models},
     {"POST", "/tokenize", MQA_ACCESS_TENANT, mqa_endpoint_tokenize},
     {"POST", "/detokenize", MQA_ACCESS_TENANT, mqa_endpoint_detokenize},
     {"GET", "/metrics", MQA_ACCESS_OPERATOR, mqa_endpoint_metrics},
@@ -27,6 +31,7 @@ enum { N_ROUTES = sizeof routes / sizeof routes[0] };
 static const mqa_route *find_route(mqa_exchange *x, mqa_api_error *e)
 {
     const char *method = mqa_exchange_method(x), *path = mqa_exchange_path(x), *other = NULL;
+    if (strcmp(method, "HEAD") == 0) method = "GET"; /* of which libmicrohttpd sends the headers only */
     for (int i = 0; i < N_ROUTES; i++) {
         if (strcmp(routes[i].path, path) != 0) continue;
         if (strcmp(routes[i].method, method) == 0) return &routes[i];
