@@ -34,6 +34,14 @@ bool mqa_api_refuse(mqa_api_error *e, int status, const char *type, const char *
     return false;
 }
 
+bool mqa_api_no_model(mqa_api_error *e, const char *model)
+{
+    mqa_api_refuse(e, 404, "invalid_request_error", "model_not_found",
+                   "the model '%.200s' isn't here, or isn't for this key", model);
+    snprintf(e->param, sizeof e->param, "model");
+    return false;
+}
+
 bool mqa_api_failed(mqa_api_error *e, mqa_status status, const mqa_error *err)
 {
     switch (status) {

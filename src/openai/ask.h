@@ -20,7 +20,7 @@ enum {
     MQA_ASK_MAX_CHOICES = 16,
     MQA_ASK_MAX_PROMPTS = 16,
     MQA_ASK_MAX_STOPS = 16,
-    MQA_ASK_MAX_STOP_BYTES = 512,
+    MQA_ASK_MAX_STOP = 512, /* characters of one */
     MQA_ASK_MAX_BIASES = 1024,
     MQA_ASK_MAX_TOP_LOGPROBS = 20,
     MQA_ASK_MAX_MESSAGES = 4096
@@ -67,6 +67,9 @@ typedef struct mqa_ask {
     mqa_ask_text grammar; /* of GRAMMAR */
     bool stream, include_usage, echo, ignore_eos, receipt;
 } mqa_ask;
+
+/* A whole number from lo to hi, also where it is written as 8.0, which JSON Schema calls an integer, too. */
+bool mqa_json_whole(const json_t *value, int64_t lo, int64_t hi, int64_t *out);
 
 /* out is to be freed, whatever comes back. false: *error says why. n_vocab bounds token ids. */
 bool mqa_ask_parse(const char *body, size_t n_bytes, bool chat, int n_vocab, mqa_ask *out,

@@ -40,8 +40,11 @@ static bool encode_text(const json_t *prompt, const mqa_tokenizer *tokenizer, bo
         if (status == MQA_OK && out->n == 0)
             return mqa_api_invalid(e, "prompt", "an empty prompt, and this model has no token to begin with");
     } else {
-        for (size_t i = 0; i < json_array_size(prompt) && status == MQA_OK; i++)
-            status = mqa_tokens_push(out, (int32_t)json_integer_value(json_array_get(prompt, i)), &err);
+        for (size_t i = 0; i < json_array_size(prompt) && status == MQA_OK; i++) {
+            int64_t id = 0; /* the ask was checked */
+            (void)mqa_json_whole(json_array_get(prompt, i), 0, INT32_MAX, &id);
+            status = mqa_tokens_push(out, (int32_t)id, &err);
+        }
     }
     return status == MQA_OK || mqa_api_failed(e, status, &err);
 }

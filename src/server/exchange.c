@@ -7,6 +7,7 @@
  */
 #include "server/exchange.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "base/status.h"
 #include "tokenizer/array.h"
 
-enum { MAX_HEADERS = 4, STREAM_BLOCK = 16384, DISCARD_BYTES = 1 << 20 };
+enum { MAX_HEADERS = 4, STREAM_BLOCK = 16384, DISCARD_BYTES = 1 << 20, LARGE_BYTES = 1 << 20 };
 
 typedef enum phase { READING, HANDLED, ANSWERED, STREAMING, QUEUED } phase;
 
@@ -27,6 +28,7 @@ struct mqa_exchange {
     char *method, *path;
     bool takes_interim; /* HTTP/1.1: other answers may come before the answer */
     mqa_text body;
+    bool was_large; /* body or answer */
     size_t n_discarded;
     void *user;
     atomic_int n_holders;
@@ -65,6 +67,15 @@ static mqa_exchange *make(mqa_http *http, struct MHD_Connection *connection, con
     return NULL;
 }
 
+/* What a large body came to, as JSON and tokens, was many times its size and is free by now: free() would
+ * keep much of it for what may come. */
+static void give_back(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 void mqa_exchange_hold(mqa_exchange *x)
 {
     atomic_fetch_add(&x->n_holders, 1);
@@ -73,6 +84,7 @@ void mqa_exchange_hold(mqa_exchange *x)
 void mqa_exchange_release(mqa_exchange *x)
 {
     if (!x || atomic_fetch_sub(&x->n_holders, 1) != 1) return;
+    const bool was_large = x->was_large;
     for (int i = 0; i < x->n_headers; i++) free(x->headers[i].value);
     free(x->method);
     free(x->path);
@@ -80,6 +92,7 @@ void mqa_exchange_release(mqa_exchange *x)
     mqa_text_free(&x->out);
     pthread_mutex_destroy(&x->lock);
     free(x);
+    if (was_large) give_back();
 }
 
 /* With x's lock: whoever waits goes on. */
@@ -331,7 +344,7 @@ static void refuse_length(mqa_exchange *x)
 
 typedef struct framing {
     int n;        /* headers that say where the request ends */
-    bool unclear; /* one that others may take for such a header */
+    bool unclear; /* there is one that others may read in another way */
 } framing;
 
 static enum MHD_Result look_at_header(void *user, enum MHD_ValueKind kind, const char *key, const char *value)
@@ -369,7 +382,10 @@ static enum MHD_Result begin(mqa_http *http, mqa_exchange *x)
     } else {
         http->handler.begin(http->handler.user, x);
     }
-    return has_answer(x) ? answer_or_wait(x) : MHD_YES;
+    /* Who answers before the body is in gives up the connection. */
+    const bool has_body = length ? strtoull(length, NULL, 10) > 0
+                                 : mqa_exchange_header(x, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
+    return has_body && has_answer(x) ? answer_or_wait(x) : MHD_YES;
 }
 
 /* A body whose length wasn't said beforehand is read on a little, so that the client hears why. */
@@ -379,6 +395,7 @@ static enum MHD_Result take_body(mqa_http *http, mqa_exchange *x, const char *da
         x->n_discarded += n;
         return x->n_discarded > DISCARD_BYTES ? MHD_NO : MHD_YES;
     }
+    x->was_large |= x->body.n + n >= LARGE_BYTES;
     return mqa_text_append(&x->body, data, n, NULL) == MQA_OK ? MHD_YES : MHD_NO;
 }
 
@@ -397,8 +414,8 @@ enum MHD_Result mqa_exchange_access(void *user, struct MHD_Connection *connectio
         *n_data = 0;
         return take_body(http, x, data, n);
     }
+    mqa_connection_stop_clock(http, x->at);
     if (x->phase == READING) { /* no other thread knows x yet */
-        mqa_connection_stop_clock(http, x->at);
         x->phase = HANDLED;
         if (x->n_discarded > 0)
             refuse_length(x);
