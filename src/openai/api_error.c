@@ -48,6 +48,7 @@ bool mqa_api_failed(mqa_api_error *e, mqa_status status, const mqa_error *err)
     case MQA_ERR_INVALID_ARGUMENT:
     case MQA_ERR_UNSUPPORTED:
     case MQA_ERR_FORMAT:
+    case MQA_ERR_BUDGET: /* a grammar that is too ambiguous, say */
         return mqa_api_invalid(e, NULL, "%s", err->message);
     case MQA_ERR_OUT_OF_MEMORY:
         return mqa_api_refuse(e, 503, "server_error", "out_of_memory", "%s", err->message);

@@ -58,7 +58,7 @@ static bool submit_one(mqa_service *s, mqa_job *job, int i, mqa_api_error *e)
     if (!mqa_request_of_ask(&job->ask, &job->prompts[i], job->max_tokens, &r, &bias, e)) return false;
     r.tenant = job->tenant;
     r.wait_seconds = s->options.queue_seconds;
-    if (!mqa_constrain(&job->ask, s->token_index, &r.mask, e)) {
+    if (!mqa_constrain(&job->ask, s->languages, job->tenant, &r.mask, e)) {
         free(bias);
         return false;
     }

@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "mqa/engine.h"
-#include "mqa/grammar.h"
+#include "openai/languages.h"
 #include "server/http.h"
 #include "server/job.h"
 #include "server/metrics.h"
@@ -29,7 +29,7 @@ struct mqa_service {
     mqa_model *model;
     mqa_model_info info;
     const mqa_tokenizer *tokenizer;
-    mqa_token_index *token_index; /* for grammars */
+    mqa_languages *languages; /* of requests' grammars */
     mqa_engine *engine;
     mqa_tenants *tenants;
     mqa_metrics *metrics;

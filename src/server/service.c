@@ -132,7 +132,7 @@ static mqa_status start_all(mqa_service *s, mqa_error *err)
     MQA_TRY(mqa_store_open(s->options.state_folder, &s->store, err));
     MQA_TRY(mqa_receipt_key_open(s->options.state_folder, &s->receipt_key, err));
     MQA_TRY(mqa_file_hash(s->options.model_path, s->model_hash, err));
-    MQA_TRY(mqa_token_index_create(s->tokenizer, &s->token_index, err));
+    MQA_TRY(mqa_languages_create(s->tokenizer, MQA_LANGUAGES_BYTES, &s->languages, err));
     MQA_TRY(mqa_metrics_create(&s->metrics, err));
     MQA_TRY(mqa_tenants_create(&s->tenants, err));
     MQA_TRY(start_engine(s, err));
@@ -212,7 +212,7 @@ void mqa_service_stop(mqa_service **service, double seconds)
     mqa_http_stop(&s->http); /* its exchanges let go of their jobs */
     drop_jobs(s);
     mqa_engine_destroy(&s->engine);
-    mqa_token_index_destroy(&s->token_index);
+    mqa_languages_destroy(&s->languages);
     mqa_tenants_destroy(&s->tenants);
     mqa_metrics_destroy(&s->metrics);
     mqa_store_close(&s->store);
