@@ -305,6 +305,18 @@ static void refuses(void **state)
     assert_string_equal(json_string_value(json_object_get(json_object_get(a, "error"), "code")),
                         "context_length_exceeded");
     json_decref(a);
+    /* So long that no tokens of this model could hold it: told by its bytes. */
+    const size_t n = 8 << 20;
+    body = realloc(body, n + 100);
+    at = body + sprintf(body, "{\"prompt\":\"");
+    memset(at, 'a', n);
+    strcpy(at + n, "\"}");
+    a = ask_json("/v1/completions", NULL, body, 400);
+    const json_t *e = json_object_get(a, "error");
+    assert_string_equal(json_string_value(json_object_get(e, "code")), "context_length_exceeded");
+    assert_string_equal(json_string_value(json_object_get(e, "param")), "prompt");
+    assert_non_null(strstr(json_string_value(json_object_get(e, "message")), "8388608 bytes"));
+    json_decref(a);
     free(body);
 }
 
