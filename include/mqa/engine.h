@@ -137,6 +137,7 @@ typedef struct mqa_tenant_options {
     size_t budget_bytes; /* of KV pages, its share of the prefix cache included; 0: the engine's */
     int weight;          /* of its turns at prompt rows, 1 to 1000; 0: 1 */
     int max_waiting;     /* its requests that wait at most; more are refused. 0: only max_requests counts */
+    int priority;        /* its requests start before those of tenants with less, while there is room; 0 */
 } mqa_tenant_options;
 
 /* Makes a tenant or changes it, from the next step on. Less budget than is in use: nothing is taken away but

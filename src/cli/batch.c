@@ -319,7 +319,7 @@ int cli_batch(int argc, char **argv)
     while (s.n_flight > 0) drop(&s, s.n_flight - 1);
     if (s.file && fclose(s.file) != 0 && code == CLI_DONE)
         code = cli_error(CLI_FAILED, "%s: %s", s.output, strerror(errno));
-    mqa_token_index_destroy(&s.world.index);
+    mqa_languages_destroy(&s.world.languages);
     mqa_engine_destroy(&s.engine);
     mqa_model_destroy(&s.model);
     mqa_context_destroy(&s.ctx);

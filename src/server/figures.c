@@ -14,6 +14,7 @@ static mqa_status render_engine(mqa_service *s, mqa_text *out, mqa_error *err)
 {
     mqa_engine_stats stats = {.struct_size = sizeof stats};
     MQA_TRY(mqa_engine_get_stats(s->engine, &stats, err));
+    const mqa_languages_stats languages = mqa_languages_get_stats(s->languages);
     const struct {
         const char *name, *help;
         double figure;
@@ -36,6 +37,9 @@ static mqa_status render_engine(mqa_service *s, mqa_text *out, mqa_error *err)
         {"spill_errors", "Of what was put back, what the disk failed to write or to read, so far.",
          (double)stats.spill_errors},
         {"evictions", "Kept beginnings given up for want of memory, so far.", (double)stats.evicted},
+        {"grammars_compiled", "Grammars and schemas compiled so far.", (double)languages.compiled},
+        {"grammars_found", "Those that were there already, so far.", (double)languages.found},
+        {"grammar_bytes", "Of grammars that are kept.", (double)languages.bytes},
         {"connections", "Open connections.", mqa_http_n_connections(s->http)},
     };
     for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)

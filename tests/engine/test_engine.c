@@ -559,6 +559,42 @@ static void priorities_come_before_age(void **state)
     end(&s);
 }
 
+/* Between tenants, whatever the requests' own priorities are. */
+static void tenants_of_a_higher_priority_start_first(void **state)
+{
+    (void)state;
+    mqa_engine_options o = mqa_engine_options_default();
+    o.max_running = 1;
+    served s = serve(&small_llama, &o);
+    static const char *const names[] = {"low", "low", "middle", "high", "middle"};
+    static const int order[] = {0, 3, 2, 4, 1};
+    static const struct {
+        const char *name;
+        int priority;
+    } tenants[] = {{"low", -3}, {"middle", 0}, {"high", 7}};
+    for (int i = 0; i < 3; i++) {
+        const mqa_tenant_options t = {.struct_size = sizeof t, .priority = tenants[i].priority};
+        OK(mqa_engine_tenant_set(s.engine, tenants[i].name, &t, &err));
+    }
+    reply *r[5];
+    for (int i = 0; i < 5; i++) {
+        mqa_request q = request_of(s.tokens + 100 * i, 20, 3);
+        q.tenant = names[i];
+        q.priority = i == 1 ? 9 : 0;
+        r[i] = submit(s.engine, &q);
+        if (i == 0) step(s.engine);
+    }
+    for (int i = 0; i < 5; i++) {
+        run_until_over(s.engine, r[order[i]]);
+        for (int later = i + 1; later < 5; later++) {
+            take_events(s.engine, r[order[later]]);
+            assert_int_equal(r[order[later]]->choices[0].n, 0);
+        }
+    }
+    for (int i = 0; i < 5; i++) free(r[i]);
+    end(&s);
+}
+
 /* ---- turns ---- */
 
 static void prompts_take_turns_by_weight(void **state)
@@ -781,6 +817,7 @@ int main(void)
         cmocka_unit_test(what_has_no_room_waits),
         cmocka_unit_test(nobody_starves),
         cmocka_unit_test(priorities_come_before_age),
+        cmocka_unit_test(tenants_of_a_higher_priority_start_first),
         cmocka_unit_test(prompts_take_turns_by_weight),
         cmocka_unit_test(a_long_prompt_stalls_nobody),
         cmocka_unit_test(prompts_leave_time_for_answers),
