@@ -2,13 +2,12 @@
 """Ours beside llama-server, in turns, the same text to both: many clients with one long beginning, new and seen before."""
 
 import http.client
-import socket
 import statistics
 import subprocess
 import sys
 import time
 
-from .common import Server, Stream, all_at_once, fresh_text, percentile, start
+from .common import Server, Stream, all_at_once, free_port, fresh_text, percentile, start
 
 PROMPT, ANSWER, FEW, MANY = 4096, 32, 8, 32  # tokens, tokens, clients, clients
 
@@ -17,9 +16,7 @@ class Llama:
     """llama-server with a slot for each client and room in each for its prompt and answer; the rest is its default."""
 
     def __init__(self, o, slots):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = free_port()
         command = [o.llama_server, "-m", o.model, "--port", str(self.port), "-t", str(o.threads), "-np", str(slots), "-c", str(slots * (PROMPT + 1024))]
         self.process = start(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until = time.monotonic() + 120

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +22,12 @@ def start(command, **how):
     return started[-1]
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 def kill_started():
     for process in started:
         if process.poll() is None:
@@ -29,8 +36,8 @@ def kill_started():
 
 
 class Server:
-    def __init__(self, o, state, extra=(), env=None):
-        self.process = start([o.mqa, "serve", "-m", o.model, "--state", state, "--port", "0", "--quiet", "--json", *extra], stdout=subprocess.PIPE,
+    def __init__(self, o, state, extra=(), env=None, port=0):
+        self.process = start([o.mqa, "serve", "-m", o.model, "--state", state, "--port", str(port), "--quiet", "--json", *extra], stdout=subprocess.PIPE,
                              text=True, env=env)
         line = self.process.stdout.readline()
         if not line:
