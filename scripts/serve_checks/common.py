@@ -162,7 +162,8 @@ def percentile(values, p):
 
 def fresh_text(text, seed, n_tokens, count):
     """Words of the text in an order nobody has seen: n_tokens of them by count(text) -> tokens, within one in a hundred."""
-    words = text.split() * 3
+    words = text.split()
+    words *= 1 + n_tokens // len(words)
     random.Random(seed).shuffle(words)
     n = n_tokens // 2
     for _ in range(8):

@@ -12,10 +12,10 @@ from .common import Server, Stream, fresh_text, percentile, tenant
 CHATS, LONG = 7, 30000  # tenants; tokens of the long prompt
 
 
-def chat(server, key, text, seed, until, streams):
+def chat(server, key, text, seed, over, streams):
     """Short questions, one after the other."""
     rng = random.Random(seed)
-    while time.monotonic() < until:
+    while not over.is_set():
         at = rng.randrange(len(text) - 400)
         streams.append(Stream(server.port, {"prompt": text[at : at + rng.randrange(40, 400)], "max_tokens": 64, "temperature": 0.8,
                                             "seed": rng.randrange(1 << 30), "ignore_eos": True}, key))
@@ -30,12 +30,16 @@ def long_prompts(server, key, text, seed, until, streams):
 
 def phase(o, server, keys, text, seed, with_long):
     """The chats' streams and the long ones'. A long prompt that has begun is waited for while the others go on chatting."""
-    chats, longs, until = [], [], time.monotonic() + o.seconds
-    heavy = threading.Thread(target=long_prompts, args=(server, keys[0], text, seed, until, longs))
-    threads = [threading.Thread(target=chat, args=(server, keys[i], text, f"{seed} {i}", until, chats)) for i in range(1, CHATS + 1)]
-    for t in threads + [heavy] * with_long:
+    chats, longs, over, until = [], [], threading.Event(), time.monotonic() + o.seconds
+    threads = [threading.Thread(target=chat, args=(server, keys[i], text, f"{seed} {i}", over, chats)) for i in range(1, CHATS + 1)]
+    for t in threads:
         t.start()
-    for t in threads + [heavy] * with_long:
+    if with_long:
+        long_prompts(server, keys[0], text, seed, until, longs)
+    else:
+        time.sleep(o.seconds)
+    over.set()
+    for t in threads:
         t.join()
     return chats, longs
 
