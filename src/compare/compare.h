@@ -8,8 +8,8 @@
  *     mqa_compare_destroy(&c);
  *
  * All designs' models and caches are there at the same time, and their runs alternate, so that whatever else
- * the machine does meets all of them; a cell's figure is the median. Contexts are reached by made-up K and V
- * (mqa_session_fill), what is timed is the real thing.
+ * the machine does meets all of them; a cell's figure is the median, of more runs where they spread. Contexts
+ * are reached by made-up K and V (mqa_session_fill), what is timed is the real thing.
  *
  * One thread at a time, which must be the context's own.
  *
@@ -61,6 +61,7 @@ typedef struct mqa_compare_cell {
     size_t kv_bytes; /* pages in use, mqa_session_kv_bytes */
     double seconds;  /* the median of runs */
     double best;     /* the shortest of them: what it takes when nothing else runs */
+    double spread;   /* the middle half of them, from its shortest to its longest, beside the median */
     int runs;
 } mqa_compare_cell;
 

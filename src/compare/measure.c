@@ -11,8 +11,10 @@
 #include "compare/inside.h"
 #include "model/session.h"
 
-enum { MAX_ROUNDS = 64, BURST = 8, SAMPLES = MAX_ROUNDS * BURST };
-static const double BURST_SECONDS = 0.03; /* after it a design's turn is over */
+enum { MAX_ROUNDS = 64, BURST = 16, MAX_SETS = 3, SAMPLES = MAX_SETS * MAX_ROUNDS * BURST };
+static const double WARM_SECONDS = 0.01, /* of a design's turn, which aren't counted */
+    BURST_SECONDS = 0.04,                /* counted, after which the turn is over */
+    WIDE = 0.1;                          /* a spread of samples that asks for more of them */
 
 static int ascending(const void *a, const void *b)
 {
@@ -174,13 +176,17 @@ static mqa_status prompt(mqa_compare *c, mqa_compare_cell *cell, double *seconds
     return mqa_session_truncate(s, sequence, 0, err);
 }
 
-/* A design's turn: steps of decoding until some time has passed, the first of which only warms up, since the
- * caches hold another design's; or one prompt. */
+/* A design's turn: steps of decoding until some time has passed, the first of which only warm up, since the
+ * CPU's caches hold another design's, and give them up step by step; or one prompt. */
 static mqa_status turn(mqa_compare *c, mqa_compare_cell *cell, samples *out, mqa_error *err)
 {
     if (cell->prompt) return prompt(c, cell, &out->seconds[out->n++], err);
-    double spent = 0, first;
-    MQA_TRY(decode(c, cell, &first, err));
+    double warm = 0, spent = 0;
+    while (warm < WARM_SECONDS) {
+        double seconds;
+        MQA_TRY(decode(c, cell, &seconds, err));
+        warm += seconds;
+    }
     for (int i = 0; i < BURST && spent < BURST_SECONDS; i++) {
         MQA_TRY(decode(c, cell, &out->seconds[out->n], err));
         spent += out->seconds[out->n++];
@@ -188,24 +194,45 @@ static mqa_status turn(mqa_compare *c, mqa_compare_cell *cell, samples *out, mqa
     return MQA_OK;
 }
 
-/* The designs of one context and batch, in turns. */
+/* The median and what lies around it; sorts the samples. */
+static void sum_up(samples *s, mqa_compare_cell *cell)
+{
+    cell->seconds = median(s->seconds, s->n);
+    cell->best = s->seconds[0];
+    cell->spread = (s->seconds[3 * (s->n - 1) / 4] - s->seconds[(s->n - 1) / 4]) / cell->seconds;
+    cell->runs = s->n;
+}
+
+/* A set of rounds, in each of which every design has its turn. *wide: some design's samples lie so far apart
+ * that its median means little. */
+static mqa_status measure_set(mqa_compare *c, mqa_compare_cell *group, samples *s, bool *wide, mqa_error *err)
+{
+    const int n = c->result.n_designs;
+    const int rounds = group->prompt ? (c->options.rounds + 1) / 2 : c->options.rounds;
+    for (int round = 0; round < rounds; round++)
+        for (int i = 0; i < n; i++) MQA_TRY(turn(c, &group[i], &s[i], err));
+    *wide = false;
+    for (int i = 0; i < n; i++) {
+        sum_up(&s[i], &group[i]);
+        *wide |= group[i].spread > WIDE;
+    }
+    return MQA_OK;
+}
+
+/* The designs of one context and batch, in turns, again if samples spread; of prompts, which take seconds,
+ * once again. */
 static mqa_status measure_group(mqa_compare *c, mqa_compare_cell *group, samples *s, size_t *done,
                                 size_t total, mqa_error *err)
 {
     const int n = c->result.n_designs;
     const int most = (int)mqa_compare_last(c->options.batches, c->options.n_batches);
-    const int rounds = group->prompt ? (c->options.rounds + 1) / 2 : c->options.rounds;
     for (int i = 0; i < n; i++) {
         s[i].n = 0;
         MQA_TRY(fill(c->sessions[i], group->context, group->prompt ? 0 : group->batch, most, err));
     }
-    for (int round = 0; round < rounds; round++)
-        for (int i = 0; i < n; i++) MQA_TRY(turn(c, &group[i], &s[i], err));
-    for (int i = 0; i < n; i++) {
-        group[i].seconds = median(s[i].seconds, s[i].n); /* which sorts them */
-        group[i].best = s[i].seconds[0];
-        group[i].runs = s[i].n;
-    }
+    bool wide = true;
+    for (int sets = group->prompt ? MAX_SETS - 1 : MAX_SETS; wide && sets > 0; sets--)
+        MQA_TRY(measure_set(c, group, s, &wide, err));
     *done += (size_t)n;
     return mqa_compare_report(c, "comparing", *done, total, err);
 }
