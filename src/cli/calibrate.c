@@ -6,23 +6,30 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "bench.h"
 #include "roofline.h"
 
 mqa_status calibrate_time(calibrate_fn *run, void *arg, double seconds, double *out, mqa_error *err)
 {
-    enum { LEAST = 5 };
-    double times[BENCH_MAX_REPEATS];
-    int n = 0;
+    enum { LEAST = 5, PATIENCE = 4 };
+    double all[BENCH_MAX_REPEATS], calm[BENCH_MAX_REPEATS];
+    int n = 0, n_calm = 0;
     MQA_TRY(run(arg, err)); /* caches, branch predictors, pages of memory */
     const double start = cli_now();
-    for (; n < BENCH_MAX_REPEATS && (n < LEAST || cli_now() - start < seconds); n++) {
+    for (; n < BENCH_MAX_REPEATS; n++) {
+        const double spent = cli_now() - start;
+        if (n >= LEAST && spent >= seconds && (n_calm >= LEAST || spent >= PATIENCE * seconds)) break;
+        const long interruptions = mqa_interruptions();
         const double t0 = cli_now();
         MQA_TRY(run(arg, err));
-        times[n] = cli_now() - t0;
+        all[n] = cli_now() - t0;
+        if (mqa_interruptions() == interruptions) calm[n_calm++] = all[n];
         if (cli_stop) return mqa_fail(err, MQA_ERR_CANCELLED, "calibration was stopped");
     }
+    double *times = n_calm >= LEAST ? calm : all;
+    if (times == calm) n = n_calm;
     bench_sort(times, n);
     *out = times[n / 4];
     return MQA_OK;

@@ -20,8 +20,9 @@ mqa_status calibrate_machine(mqa_context *ctx, mqa_machine *out, mqa_error *err)
 
 /* ---- its parts ---- */
 
-/* Seconds of run, called again and again for `seconds`, at least 5 times: the lower quartile, since others on
- * the machine only ever make it slower. */
+/* Seconds of run, called again and again for `seconds`, at least 5 times, up to four times as long where
+ * other programs interrupt it: the lower quartile of runs that weren't interrupted, since others on the
+ * machine only ever make it slower; of all where there are fewer than 5. */
 typedef mqa_status calibrate_fn(void *arg, mqa_error *err);
 mqa_status calibrate_time(calibrate_fn *run, void *arg, double seconds, double *out, mqa_error *err);
 

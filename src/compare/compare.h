@@ -59,10 +59,11 @@ typedef struct mqa_compare_cell {
     mqa_bound bound;
     /* Measured: */
     size_t kv_bytes; /* pages in use, mqa_session_kv_bytes */
-    double seconds;  /* the median of runs */
+    double seconds;  /* the median of runs that no other program interrupted; of all, if those are few */
     double best;     /* the shortest of them: what it takes when nothing else runs */
     double spread;   /* the middle half of them, from its shortest to its longest, beside the median */
-    int runs;
+    int runs;        /* that the median is of */
+    bool calm;       /* they weren't interrupted */
 } mqa_compare_cell;
 
 /* How far the plan is off: (planned - measured) / measured. */

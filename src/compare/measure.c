@@ -11,7 +11,7 @@
 #include "compare/inside.h"
 #include "model/session.h"
 
-enum { MAX_ROUNDS = 64, BURST = 16, MAX_SETS = 3, SAMPLES = MAX_SETS * MAX_ROUNDS * BURST };
+enum { MAX_ROUNDS = 64, BURST = 16, MAX_SETS = 3, SAMPLES = MAX_SETS * MAX_ROUNDS * BURST, ENOUGH = 3 };
 static const double WARM_SECONDS = 0.01, /* of a design's turn, which aren't counted */
     BURST_SECONDS = 0.04,                /* counted, after which the turn is over */
     WIDE = 0.1;                          /* a spread of samples that asks for more of them */
@@ -124,11 +124,17 @@ const mqa_compare_result *mqa_compare_result_of(const mqa_compare *compare)
 
 /* ---- timed runs ---- */
 
-/* One design's samples of a cell. */
+/* One design's samples of a cell: all, and those in which no other program took a CPU. */
 typedef struct samples {
-    double seconds[SAMPLES];
-    int n;
+    double seconds[SAMPLES], calm[SAMPLES];
+    int n, n_calm;
 } samples;
+
+static void add_sample(samples *s, double seconds, bool calm)
+{
+    s->seconds[s->n++] = seconds;
+    if (calm) s->calm[s->n_calm++] = seconds;
+}
 
 /* Brings each request to context - 1 tokens, what decoding finds before it; contexts ascend. Other requests
  * are emptied. */
@@ -180,31 +186,37 @@ static mqa_status prompt(mqa_compare *c, mqa_compare_cell *cell, double *seconds
  * CPU's caches hold another design's, and give them up step by step; or one prompt. */
 static mqa_status turn(mqa_compare *c, mqa_compare_cell *cell, samples *out, mqa_error *err)
 {
-    if (cell->prompt) return prompt(c, cell, &out->seconds[out->n++], err);
-    double warm = 0, spent = 0;
-    while (warm < WARM_SECONDS) {
-        double seconds;
-        MQA_TRY(decode(c, cell, &seconds, err));
-        warm += seconds;
+    double seconds, warm = 0, spent = 0;
+    long before = mqa_interruptions();
+    if (cell->prompt) {
+        MQA_TRY(prompt(c, cell, &seconds, err));
+        add_sample(out, seconds, mqa_interruptions() == before);
+        return MQA_OK;
     }
+    for (; warm < WARM_SECONDS; warm += seconds) MQA_TRY(decode(c, cell, &seconds, err));
     for (int i = 0; i < BURST && spent < BURST_SECONDS; i++) {
-        MQA_TRY(decode(c, cell, &out->seconds[out->n], err));
-        spent += out->seconds[out->n++];
+        before = mqa_interruptions();
+        MQA_TRY(decode(c, cell, &seconds, err));
+        add_sample(out, seconds, mqa_interruptions() == before);
+        spent += seconds;
     }
     return MQA_OK;
 }
 
-/* The median and what lies around it; sorts the samples. */
+/* The median and what lies around it, of calm samples if there are enough; sorts them. */
 static void sum_up(samples *s, mqa_compare_cell *cell)
 {
-    cell->seconds = median(s->seconds, s->n);
-    cell->best = s->seconds[0];
-    cell->spread = (s->seconds[3 * (s->n - 1) / 4] - s->seconds[(s->n - 1) / 4]) / cell->seconds;
-    cell->runs = s->n;
+    double *x = s->n_calm >= ENOUGH ? s->calm : s->seconds;
+    const int n = s->n_calm >= ENOUGH ? s->n_calm : s->n;
+    cell->seconds = median(x, n);
+    cell->best = x[0];
+    cell->spread = (x[3 * (n - 1) / 4] - x[(n - 1) / 4]) / cell->seconds;
+    cell->runs = n;
+    cell->calm = x == s->calm;
 }
 
-/* A set of rounds, in each of which every design has its turn. *wide: some design's samples lie so far apart
- * that its median means little. */
+/* A set of rounds, in each of which every design has its turn. *wide: some design's samples lie so far apart,
+ * or were disturbed so often, that its median means little. */
 static mqa_status measure_set(mqa_compare *c, mqa_compare_cell *group, samples *s, bool *wide, mqa_error *err)
 {
     const int n = c->result.n_designs;
@@ -214,7 +226,7 @@ static mqa_status measure_set(mqa_compare *c, mqa_compare_cell *group, samples *
     *wide = false;
     for (int i = 0; i < n; i++) {
         sum_up(&s[i], &group[i]);
-        *wide |= group[i].spread > WIDE;
+        *wide |= group[i].spread > WIDE || !group[i].calm;
     }
     return MQA_OK;
 }
@@ -227,7 +239,7 @@ static mqa_status measure_group(mqa_compare *c, mqa_compare_cell *group, samples
     const int n = c->result.n_designs;
     const int most = (int)mqa_compare_last(c->options.batches, c->options.n_batches);
     for (int i = 0; i < n; i++) {
-        s[i].n = 0;
+        s[i].n = s[i].n_calm = 0;
         MQA_TRY(fill(c->sessions[i], group->context, group->prompt ? 0 : group->batch, most, err));
     }
     bool wide = true;

@@ -147,7 +147,7 @@ static void lines_and_a_picture(void **state)
         commas += *p == ',';
     }
     assert_int_equal(lines, 1 + 5 * 2 * 2);
-    assert_int_equal(commas, lines * 15);
+    assert_int_equal(commas, lines * 16);
     assert_true(read_file(png, text, sizeof text) > 1000);
     assert_memory_equal(text, "\x89PNG\r\n", 6);
     assert_int_equal(unlink(csv) | unlink(png), 0);
