@@ -14,7 +14,7 @@
 #include "mqa/model.h"
 #include "planner/planner.h"
 
-/* All figures of the context's machine, threads and instruction set; about twenty seconds. MQA_ERR_CANCELLED
+/* All figures of the context's machine, threads and instruction set; about forty seconds. MQA_ERR_CANCELLED
  * once cli_stop is set. */
 mqa_status calibrate_machine(mqa_context *ctx, mqa_machine *out, mqa_error *err);
 
