@@ -185,6 +185,7 @@ static bool open_answer(mqa_exchange *x, phase next, int status, const char *typ
     x->phase = next;
     x->status = status;
     x->type = type;
+    atomic_fetch_add(&x->http->n_answers, 1);
     return true;
 }
 
@@ -436,7 +437,9 @@ void mqa_exchange_completed(void *user, struct MHD_Connection *connection, void 
     mqa_connection_end(http, x->at);
     pthread_mutex_lock(&x->lock);
     x->gone = true;
+    const bool answered = x->phase > HANDLED;
     pthread_mutex_unlock(&x->lock);
+    if (answered) atomic_fetch_sub(&http->n_answers, 1);
     http->handler.end(http->handler.user, x);
     mqa_exchange_release(x);
 }

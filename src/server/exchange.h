@@ -32,6 +32,7 @@ struct mqa_http {
     struct MHD_Daemon *daemon;
     pthread_t sweeper;
     atomic_bool stop;
+    atomic_int n_answers; /* under way: begun, and not yet sent to the end */
     bool quiesced;
     pthread_mutex_t lock;
     mqa_connection *connections;

@@ -16,7 +16,7 @@
 #include "base/status.h"
 #include "server/exchange.h"
 
-enum { SWEEP_MS = 100, STALLED_SECONDS = 60 };
+enum { SWEEP_MS = 100, FLUSH_MS = 5, STALLED_SECONDS = 60 };
 enum { SPARE_CONNECTIONS = 256 }; /* beyond the most: that are being closed, or refused */
 enum { OTHER_FILES = 128 };
 
@@ -280,6 +280,13 @@ void mqa_http_quiesce(mqa_http *http)
     http->quiesced = true;
     const MHD_socket listener = MHD_quiesce_daemon(http->daemon);
     if (listener != MHD_INVALID_SOCKET) close(listener);
+}
+
+void mqa_http_flush(mqa_http *http, double seconds)
+{
+    const double end = mqa_seconds() + seconds;
+    while (atomic_load(&http->n_answers) > 0 && mqa_seconds() < end)
+        nanosleep(&(struct timespec){.tv_nsec = FLUSH_MS * 1000000L}, NULL);
 }
 
 /* libmicrohttpd must not be stopped while connections are suspended. */

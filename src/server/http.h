@@ -44,6 +44,8 @@ int mqa_http_port(const mqa_http *http);
 int mqa_http_n_connections(mqa_http *http);
 /* No connection is accepted any more; those that are there go on. */
 void mqa_http_quiesce(mqa_http *http);
+/* Until all answers are sent to the end, or `seconds` are over. */
+void mqa_http_flush(mqa_http *http, double seconds);
 /* Ends all connections. Exchanges that are held may be answered still; nobody hears it. */
 void mqa_http_stop(mqa_http **http);
 /* Whether an address is of this machine alone. */

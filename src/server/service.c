@@ -198,12 +198,14 @@ int mqa_service_port(const mqa_service *s)
 static void drain(mqa_service *s, double seconds)
 {
     struct timespec end;
+    const double until = mqa_seconds() + seconds;
     clock_gettime(CLOCK_REALTIME, &end);
     end.tv_sec += (time_t)seconds;
     atomic_store(&s->draining, true);
     pthread_mutex_lock(&s->lock);
     while (s->n_jobs > 0 && pthread_cond_timedwait(&s->idle, &s->lock, &end) != ETIMEDOUT) continue;
     pthread_mutex_unlock(&s->lock);
+    mqa_http_flush(s->http, until - mqa_seconds());
 }
 
 /* What is left when time is over: nobody hears of it any more. */

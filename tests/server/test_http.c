@@ -380,6 +380,44 @@ static void stops_in_the_middle(void **state)
     close(idle);
 }
 
+typedef struct late_reader {
+    int fd;
+    char *text;
+} late_reader;
+
+static void *read_late(void *arg)
+{
+    late_reader *l = arg;
+    pause_ms(200);
+    l->text = client_read(l->fd, NULL, 30);
+    return NULL;
+}
+
+/* More than the system's buffers take, to a client that isn't in a hurry. */
+static void flushes_what_was_answered(void **state)
+{
+    rig *r = *state;
+    enum { BYTES = 16 << 20 };
+    char *big = malloc(BYTES);
+    assert_non_null(big);
+    memset(big, 'x', BYTES);
+    late_reader l = {.fd = client_connect(r->port)};
+    client_send(l.fd, "GET /held HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_true(becomes(&r->n_handled, 1));
+    mqa_exchange_answer(r->held, 200, "text/plain", big, BYTES);
+    pthread_t reader;
+    assert_int_equal(pthread_create(&reader, NULL, read_late, &l), 0);
+    mqa_http_flush(r->http, 30);
+    mqa_http_stop(&r->http);
+    pthread_join(reader, NULL);
+    const char *body = strstr(l.text, "\r\n\r\n");
+    assert_non_null(body);
+    assert_int_equal(strlen(body + 4), BYTES);
+    close(l.fd);
+    free(l.text);
+    free(big);
+}
+
 static void knows_loopback(void **state)
 {
     (void)state;
@@ -410,6 +448,7 @@ int main(void)
         WITH_SERVER(refuses_two_lengths),
         WITH_SERVER(takes_rubbish),
         WITH_SERVER(stops_in_the_middle),
+        WITH_SERVER(flushes_what_was_answered),
         cmocka_unit_test(knows_loopback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
