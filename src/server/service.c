@@ -29,6 +29,7 @@ mqa_service_options mqa_service_options_default(void)
 {
     return (mqa_service_options){.host = "127.0.0.1",
                                  .port = 8080,
+                                 .draft_max = mqa_engine_options_default().draft_max,
                                  .k_type = MQA_KV_BF16,
                                  .v_type = MQA_KV_BF16,
                                  .default_max_tokens = 1024,
@@ -85,12 +86,29 @@ static size_t default_budget(void)
     return pages > 0 && size > 0 ? (size_t)pages / 4 * (size_t)size : (size_t)1 << 30;
 }
 
+/* NULL: nothing is spilled. */
+static mqa_status spill_folder(const mqa_service_options *o, char *room, size_t n, const char **out,
+                               mqa_error *err)
+{
+    *out = o->spill;
+    if (o->admission != MQA_ADMISSION_OVERCOMMIT || (o->spill && strcmp(o->spill, "off") == 0)) *out = NULL;
+    if (o->admission != MQA_ADMISSION_OVERCOMMIT || o->spill) return MQA_OK;
+    *out = room;
+    const int length = snprintf(room, n, "%s/spill", o->state_folder);
+    if (length >= 0 && (size_t)length < n) return MQA_OK;
+    return mqa_fail(err, MQA_ERR_IO, "%.100s…: the path is too long", o->state_folder);
+}
+
 static mqa_status start_engine(mqa_service *s, mqa_error *err)
 {
     mqa_engine_options o = mqa_engine_options_default();
     s->kv_budget = s->options.kv_budget ? s->options.kv_budget : default_budget();
     o.kv_budget_bytes = s->kv_budget;
     o.admission = s->options.admission;
+    o.draft_max = s->options.draft_max;
+    char folder[4096];
+    MQA_TRY(spill_folder(&s->options, folder, sizeof folder, &o.spill_dir, err));
+    o.spill_limit = s->options.spill_limit;
     o.context = s->options.context;
     o.k_type = s->options.k_type;
     o.v_type = s->options.v_type;

@@ -627,6 +627,7 @@ static void a_long_prompt_stalls_nobody(void **state)
     (void)state;
     mqa_engine_options o = mqa_engine_options_default();
     o.chunk = 128;
+    o.draft_max = 0;
     served s = serve(&small_gemma3, &o);
     tenant(s.engine, "long", 0, 1);
     tenant(s.engine, "chat", 0, 1);
@@ -658,6 +659,7 @@ static void prompts_leave_time_for_answers(void **state)
     mqa_engine_options o = mqa_engine_options_default();
     o.now = now_of;
     o.now_user = &now;
+    o.draft_max = 0;
     for (int given = 0; given < 2; given++) {
         o.step_seconds = given ? 2 : 0;
         served s = serve(&small_llama, &o);
@@ -667,8 +669,8 @@ static void prompts_leave_time_for_answers(void **state)
         q = request_of(s.tokens + 3, 1800, 1);
         reply *book = submit(s.engine, &q);
         for (int i = 0; i < 300; i++) { /* a second, and one more for every 100 rows */
-            mqa_learn(s.engine, 1, 0, 1);
-            mqa_learn(s.engine, 3, 200, 1);
+            mqa_learn(s.engine, 1, 0, 1, 0);
+            mqa_learn(s.engine, 3, 200, 1, 0);
         }
         const uint64_t before = stats_of(s.engine).prompt_rows;
         step(s.engine);

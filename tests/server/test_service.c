@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -258,6 +259,8 @@ static void shows_figures(void **state)
     char *metrics = ask("/metrics", NULL, NULL), *page = ask("/", NULL, NULL);
     assert_non_null(strstr(metrics, "mqa_requests_total{outcome=\"answered\"} 1\n"));
     assert_non_null(strstr(metrics, "mqa_tokens_total{kind=\"generated\"} "));
+    assert_non_null(strstr(metrics, "\nmqa_drafted_tokens "));
+    assert_non_null(strstr(metrics, "\nmqa_accepted_tokens "));
     assert_non_null(strstr(page, "Content-Security-Policy: default-src 'none'"));
     assert_non_null(strstr(page, "<h1>mqa</h1>"));
     free(metrics);
@@ -479,6 +482,35 @@ static void keeps_its_budget(void **state)
     json_decref(a);
 }
 
+static void overcommit_has_a_place_to_spill(void **state)
+{
+    (void)state;
+    mqa_error err;
+    char folder[80];
+    struct stat st;
+    snprintf(folder, sizeof folder, "%s/spill", r.folder);
+    assert_int_equal(stat(folder, &st), -1); /* not for reserve */
+    mqa_service_options o = defaults();
+    o.admission = MQA_ADMISSION_OVERCOMMIT;
+    for (int on = 0; on < 2; on++) {
+        mqa_service_stop(&r.service, 1);
+        o.spill = on ? NULL : "off";
+        assert_int_equal(start_with(o, &err), MQA_OK);
+        assert_int_equal(stat(folder, &st), on ? 0 : -1);
+    }
+    assert_int_equal(st.st_mode & 07777, 0700);
+    json_t *status = ask_json("/status", NULL, NULL, 200);
+    assert_true(json_is_integer(json_object_get(status, "kv_spilled_bytes")));
+    json_decref(status);
+    char *metrics = ask("/metrics", NULL, NULL);
+    assert_non_null(strstr(metrics, "mqa_kv_spilled_bytes 0\n"));
+    free(metrics);
+    mqa_service_stop(&r.service, 1);
+    o.spill = "/nowhere/at/all";
+    assert_int_equal(start_with(o, &err), MQA_ERR_IO);
+    assert_non_null(strstr(err.message, "/nowhere/at/all"));
+}
+
 /* ---- its life ---- */
 
 static void drops_who_leaves(void **state)
@@ -581,6 +613,7 @@ int main(void)
         SERVED(knows_whose_model_it_is),
         SERVED(stays_at_home_without_keys),
         SERVED(keeps_its_budget),
+        SERVED(overcommit_has_a_place_to_spill),
         SERVED(drops_who_leaves),
         SERVED(drains),
         SERVED(gives_receipts),
