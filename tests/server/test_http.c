@@ -280,6 +280,8 @@ static void sheds_the_idle(void **state)
     a = client_read(idle[3 * MAX_CONNECTIONS - 1], "X-Method", 5);
     assert_int_equal(client_status(a), 200);
     free(a);
+    assert_true(becomes(&r->n_ended, 2));
+    pause_ms(300);
     assert_int_equal(atomic_load(&r->n_ended), 2); /* /held is let be */
     for (int i = 0; i < 3 * MAX_CONNECTIONS; i++) close(idle[i]);
     close(held);
