@@ -55,6 +55,11 @@
  * by tokens (deficit round robin, by weight), in a tenant by priority and then age; while choices are
  * generating it is kept so small that a step takes about step_seconds.
  *
+ * Guesses (speculative decoding). Where the last tokens of a choice's text were in it before, what followed
+ * them is a guess at what comes next, and is checked in rows of the same step: each token is drawn as ever,
+ * and as long as it is the one guessed, the row after it counts. So a step may give a choice several tokens,
+ * the same as without. How many are guessed follows from how many held so far and from what a row takes.
+ *
  * Threads. create and destroy run alone. step and wait belong to one thread at a time, which is also the only
  * one to use the model's context meanwhile. Everything else may be called from any thread, and returns
  * without waiting for a step.
@@ -99,6 +104,8 @@ typedef struct mqa_engine_options {
     void *on_events_user;
     double (*now)(void *user); /* seconds, never going back; NULL: the system's steady clock. For tests */
     void *now_user;
+    int draft_max; /* tokens that a step guesses at most, see above: 0 (none) to 63, default 16. Each may take
+                      n_vocab floats */
     const char *spill_dir; /* under OVERCOMMIT: a folder for what is preempted, made where there is none, in
                               one that is there; NULL: it is computed again */
     size_t spill_limit;    /* bytes there at most; 0: kv_budget_bytes */
@@ -130,6 +137,7 @@ typedef struct mqa_tenant_options {
     size_t budget_bytes; /* of KV pages, its share of the prefix cache included; 0: the engine's */
     int weight;          /* of its turns at prompt rows, 1 to 1000; 0: 1 */
     int max_waiting;     /* its requests that wait at most; more are refused. 0: only max_requests counts */
+    int priority;        /* its requests start before those of tenants with less, while there is room; 0 */
 } mqa_tenant_options;
 
 /* Makes a tenant or changes it, from the next step on. Less budget than is in use: nothing is taken away but
@@ -324,7 +332,8 @@ typedef struct mqa_engine_stats {
     uint64_t evicted;                                        /* checkpoints, for want of memory */
     uint64_t rescued;      /* admitted choices preempted under RESERVE: always 0, or report it */
     double step_seconds;   /* the last step's */
-    double decode_seconds; /* a step's without prompts, a running mean; 0: none yet */
+    double decode_seconds; /* a step's without prompts and guesses, a running mean; 0: none yet */
+    uint64_t drafted_tokens, accepted_tokens; /* guesses, and those that held */
 } mqa_engine_stats;
 MQA_API mqa_status mqa_engine_get_stats(mqa_engine *engine, mqa_engine_stats *out, mqa_error *err);
 

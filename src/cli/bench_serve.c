@@ -7,14 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/new_file.h"
 #include "bench.h"
-#include "load.h"
+#include "bench_serve.h"
 
 enum { MAX_KEYS = 256, MAX_GAPS = 1 << 22 };
 
 typedef struct serve_bench {
     load_options load;
-    const char *key_file;
+    const char *key_file, *png;
+    mqa_new_file png_file;
+    double goal_first, goal_token; /* milliseconds: what a good answer keeps */
     cli_list words;
     int64_t clients, seed;
     bool json;
@@ -35,13 +38,20 @@ static double percentile(const double *sorted, size_t n, double p)
 }
 
 typedef struct summary {
-    int64_t answered, refused, failed, tokens;
+    int64_t answered, good, refused, failed, tokens;
     double ttft[3], gap[3]; /* p50, p95, p99; seconds */
 } summary;
 
 static bool refused(const load_request *r)
 {
     return r->status == 429 || r->status == 503;
+}
+
+/* Whole, with its first token and, on average, the others within the goals. */
+static bool is_good(const serve_bench *b, const load_request *r)
+{
+    const double between = r->n_tokens > 1 ? (r->last - r->first) / (double)(r->n_tokens - 1) : 0;
+    return 1e3 * r->first <= b->goal_first && 1e3 * between <= b->goal_token;
 }
 
 /* Of all requests, or of one key's. */
@@ -59,6 +69,7 @@ static summary summarise(const serve_bench *b, int key, double *scratch)
             s.refused++;
         else
             s.failed++;
+        s.good += r->status == 200 && r->whole && is_good(b, r);
         s.tokens += r->n_tokens;
         if (r->n_tokens > 0) scratch[n++] = r->first;
     }
@@ -76,18 +87,22 @@ static json_t *triple(const double *x)
 static void report(const serve_bench *b, summary s, double *scratch)
 {
     const double rate = b->seconds > 0 ? (double)s.tokens / b->seconds : 0;
+    const double goodput = b->seconds > 0 ? (double)s.good / b->seconds : 0;
     if (b->json) {
-        cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:f, s:o, s:o}", "bench", "serve",
-                                 "requests", (json_int_t)b->load.n_requests, "answered",
+        cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:f, s:f, s:f, s:f, s:o, s:o}", "bench",
+                                 "serve", "requests", (json_int_t)b->load.n_requests, "answered",
                                  (json_int_t)s.answered, "refused", (json_int_t)s.refused, "failed",
                                  (json_int_t)s.failed, "seconds", b->seconds, "tokens", (json_int_t)s.tokens,
-                                 "tokens_per_s", rate, "first_token_ms", triple(s.ttft), "inter_token_ms",
-                                 triple(s.gap)));
+                                 "tokens_per_s", rate, "goodput_per_s", goodput, "goal_first_ms",
+                                 b->goal_first, "goal_token_ms", b->goal_token, "first_token_ms",
+                                 triple(s.ttft), "inter_token_ms", triple(s.gap)));
         return;
     }
     printf("%lld requests in %.2f s: %lld answered, %lld refused, %lld failed; %.1f tokens/s\n",
            (long long)b->load.n_requests, b->seconds, (long long)s.answered, (long long)s.refused,
            (long long)s.failed, rate);
+    printf("%.2f good answers/s: first token within %g ms, the others every %g ms\n", goodput, b->goal_first,
+           b->goal_token);
     printf("%-18s %10s %10s %10s\n", "ms", "p50", "p95", "p99");
     printf("%-18s %10.1f %10.1f %10.1f\n", "first token", 1e3 * s.ttft[0], 1e3 * s.ttft[1], 1e3 * s.ttft[2]);
     printf("%-18s %10.1f %10.1f %10.1f\n", "token to token", 1e3 * s.gap[0], 1e3 * s.gap[1], 1e3 * s.gap[2]);
@@ -120,8 +135,27 @@ static int read_keys(serve_bench *b)
     return b->load.n_keys ? CLI_DONE : cli_error(CLI_FAILED, "%s: no keys in it", b->key_file);
 }
 
+static mqa_status write_png(serve_bench *b, summary s, mqa_error *err)
+{
+    char line[160];
+    snprintf(line, sizeof line, "%lld requests, %.1f tokens/s, %lld refused, %lld failed",
+             (long long)b->load.n_requests, b->seconds > 0 ? (double)s.tokens / b->seconds : 0,
+             (long long)s.refused, (long long)s.failed);
+    const bench_serve_result r = {.requests = b->requests,
+                                  .n_requests = b->load.n_requests,
+                                  .n_keys = b->load.n_keys,
+                                  .gaps = b->gaps,
+                                  .n_gaps = b->n_gaps,
+                                  .summary = line};
+    MQA_TRY(bench_serve_png(&r, b->png_file.stream, err));
+    return mqa_new_file_finish(&b->png_file, err);
+}
+
 static int work(serve_bench *b)
 {
+    mqa_error err;
+    mqa_status status = b->png ? mqa_new_file_open(b->png, &b->png_file, &err) : MQA_OK;
+    if (status != MQA_OK) return cli_error_status(status, &err);
     int code = read_keys(b);
     if (code != CLI_DONE) return code;
     const size_t n = (size_t)b->load.n_requests;
@@ -139,6 +173,8 @@ static int work(serve_bench *b)
             code = cli_error(CLI_FAILED, "%s answered none of %zu: is a server there?", b->load.url, n);
         else
             report(b, s, scratch);
+        if (code == CLI_DONE && b->png) status = write_png(b, s, &err);
+        if (status != MQA_OK) code = cli_error_status(status, &err);
     }
     free(scratch);
     return code;
@@ -149,6 +185,8 @@ int cli_bench_serve(int argc, char **argv)
     serve_bench b = {.load = {.n_requests = 100, .max_tokens = 32, .timeout = 600},
                      .words = {{100}, 1},
                      .clients = 8,
+                     .goal_first = 1000,
+                     .goal_token = 100,
                      .seed = 1};
     const cli_option table[] = {
         {'c', "clients", CLI_INT, &b.clients, "N", "clients at any time, default 8", 1, 4096, false},
@@ -167,6 +205,11 @@ int cli_bench_serve(int argc, char **argv)
         {0, "temp", CLI_REAL, &b.load.temperature, "T", "temperature, default 0", 0, 2, false},
         {'k', "keys", CLI_TEXT, &b.key_file, "FILE", "API keys, one a line, used in turn (several tenants)",
          0, 0, false},
+        {0, "goal-first", CLI_REAL, &b.goal_first, "MS",
+         "a good answer's first token comes within, default 1000", 0, 1e9, false},
+        {0, "goal-token", CLI_REAL, &b.goal_token, "MS", "and the others, on average, every, default 100", 0,
+         1e9, false},
+        {0, "png", CLI_TEXT, &b.png, "FILE", "write a picture of both distributions", 0, 0, false},
         {0, "timeout", CLI_REAL, &b.load.timeout, "S", "seconds for one request, default 600", 1, 86400,
          false},
         {'s', "seed", CLI_INT, &b.seed, "N", "the same seed asks the same", 0, CLI_MAX_INT, false},
@@ -191,6 +234,7 @@ int cli_bench_serve(int argc, char **argv)
     b.load.seed = (uint64_t)b.seed;
     cli_catch_interrupt();
     code = work(&b);
+    mqa_new_file_abandon(&b.png_file);
     mqa_text_free(&b.keys_text);
     free(b.requests);
     free(b.gaps);

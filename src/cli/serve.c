@@ -15,7 +15,7 @@ typedef struct serve_options {
     cli_common common;
     mqa_service_options service;
     const char *admission, *folder;
-    int64_t port, max_connections;
+    int64_t port, max_connections, draft_max;
     double drain_seconds;
     bool quiet;
 } serve_options;
@@ -93,6 +93,7 @@ int cli_serve(int argc, char **argv)
     mqa_service_options *s = &o.service;
     o.port = s->port;
     o.max_connections = s->max_connections;
+    o.draft_max = s->draft_max;
     const cli_option table[] = {
         CLI_OPTIONS_MODEL(&s->model_path),
         {0, "host", CLI_TEXT, &s->host, "ADDRESS",
@@ -107,6 +108,7 @@ int cli_serve(int argc, char **argv)
         {0, "admission", CLI_TEXT, &o.admission, "reserve|overcommit",
          "let in what is sure to finish (default), or more, and put some back when memory is short", 0, 0,
          false},
+        CLI_OPTIONS_DRAFT(&o.draft_max),
         {0, "spill", CLI_TEXT, &s->spill, "DIR|off",
          "what overcommit puts back goes to files there while it waits (default: spill in the state folder), "
          "or is computed again",
@@ -149,6 +151,7 @@ int cli_serve(int argc, char **argv)
                          "back otherwise");
     s->port = (int)o.port;
     s->max_connections = (int)o.max_connections;
+    s->draft_max = (int)o.draft_max;
     s->k_type = o.common.kv[0];
     s->v_type = o.common.kv[1];
     s->kv_plain = o.common.kv_plain;

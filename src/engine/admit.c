@@ -255,6 +255,32 @@ static bool resume(mqa_engine *engine)
     }
 }
 
+/* The tenants of a priority, in turns, as long as any has a job that can start. */
+static void admit_all(mqa_engine *engine, int priority)
+{
+    bool any = true;
+    while (any) {
+        any = false;
+        for (int turns = 0; turns < engine->stats.tenants; turns++) {
+            mqa_tenant *tenant = engine->admit_turn ? engine->admit_turn : engine->tenants;
+            engine->admit_turn = tenant->next;
+            if (tenant->options.priority == priority) any |= admit_one(engine, tenant);
+        }
+    }
+}
+
+/* The highest priority below `than`; false: there is none. */
+static bool next_priority(const mqa_engine *engine, int64_t than, int *out)
+{
+    bool found = false;
+    for (const mqa_tenant *t = engine->tenants; t; t = t->next)
+        if (t->options.priority < than && (!found || t->options.priority > *out)) {
+            *out = t->options.priority;
+            found = true;
+        }
+    return found;
+}
+
 void mqa_admit(mqa_engine *engine)
 {
     if (!resume(engine)) return;
@@ -262,15 +288,9 @@ void mqa_admit(mqa_engine *engine)
         const mqa_source from = find_source(engine, &job->choices[0]);
         if (try_job(engine, job, &from) != ROOM) return;
     }
-    bool any = true;
-    while (any) {
-        any = false;
-        for (int turns = 0; turns < engine->stats.tenants; turns++) {
-            mqa_tenant *tenant = engine->admit_turn ? engine->admit_turn : engine->tenants;
-            engine->admit_turn = tenant->next;
-            any |= admit_one(engine, tenant);
-        }
-    }
+    int priority = 0;
+    for (int64_t than = INT64_MAX; next_priority(engine, than, &priority); than = priority)
+        admit_all(engine, priority);
 }
 
 void mqa_fork_choices(mqa_engine *engine, mqa_job *job)

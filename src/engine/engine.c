@@ -15,7 +15,13 @@
 #include "model/model.h"
 
 enum { DEFAULT_CHUNK = 512, DEFAULT_RUNNING = 64, DEFAULT_REQUESTS = 4096, DEFAULT_CHECKPOINTS = 1024 };
-enum { DEFAULT_CHECKPOINT_TOKENS = 2048, MOST = 65536, MAX_PINS = 256, MAX_WEIGHT = 1000 };
+enum {
+    DEFAULT_DRAFT_MAX = 16,
+    DEFAULT_CHECKPOINT_TOKENS = 2048,
+    MOST = 65536,
+    MAX_PINS = 256,
+    MAX_WEIGHT = 1000
+};
 static const size_t default_budget = (size_t)2 << 30;
 
 /* ---- options ---- */
@@ -40,7 +46,8 @@ mqa_status mqa_admission_parse(const char *name, mqa_admission *out, mqa_error *
 
 void mqa_engine_options_init(mqa_engine_options *out, size_t struct_size)
 {
-    const mqa_engine_options defaults = {.k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16};
+    const mqa_engine_options defaults = {
+        .k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16, .draft_max = DEFAULT_DRAFT_MAX};
     mqa_give_struct(&defaults, sizeof defaults, out, struct_size);
 }
 
@@ -78,6 +85,9 @@ static mqa_status settle_options(const mqa_model_info *info, const mqa_engine_op
     MQA_TRY(check_count("max_requests", out->max_requests, 1 << 24, err));
     MQA_TRY(
         check_count("max_checkpoints", out->max_checkpoints, MOST - MAX_PINS - 1 - out->max_running, err));
+    if (out->draft_max < 0 || out->draft_max > MQA_MOST_DRAFTS)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "draft_max is %d: give 0 (none) to %d", out->draft_max,
+                        MQA_MOST_DRAFTS);
     if (out->checkpoint_tokens < 1 || !(out->step_seconds >= 0))
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "checkpoint_tokens is %" PRId64 ", step_seconds %g: give 0 (default) or more",

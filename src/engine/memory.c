@@ -124,6 +124,7 @@ void mqa_close_sequence(mqa_engine *engine, mqa_choice *choice)
 
 static void preempt(mqa_engine *engine, mqa_choice *choice)
 {
+    (void)mqa_drop_drafts(engine, choice);
     mqa_spilled *spilled = mqa_spill_out(engine, choice);
     mqa_close_sequence(engine, choice);
     choice->spilled = spilled;
@@ -203,6 +204,14 @@ static bool preempt_one(mqa_engine *engine, const mqa_account *scarce)
 
 /* ---- room for a step ---- */
 
+/* All guesses go before anybody is put back for them. */
+static bool drop_all_drafts(mqa_engine *engine)
+{
+    bool any = false;
+    for (int i = 0; i < engine->n_batch; i++) any |= mqa_drop_drafts(engine, engine->batch[i]);
+    return any;
+}
+
 static int fill_items(mqa_engine *engine)
 {
     for (int i = 0; i < engine->n_batch; i++) {
@@ -221,7 +230,7 @@ mqa_status mqa_make_room(mqa_engine *engine, mqa_error *err)
         if (need.taken <= need.available) return MQA_OK;
         const bool of_all = !need.scarce || need.scarce == mqa_session_account(engine->session);
         const mqa_account *scarce = of_all ? NULL : need.scarce;
-        if (mqa_evict_one(engine, scarce, NULL)) continue;
+        if (mqa_evict_one(engine, scarce, NULL) || drop_all_drafts(engine)) continue;
         if (!preempt_one(engine, scarce))
             return mqa_fail(err, MQA_ERR_INTERNAL,
                             "a step needs %zu bytes, %zu are available, and nothing can be given back",

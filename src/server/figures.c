@@ -14,6 +14,7 @@ static mqa_status render_engine(mqa_service *s, mqa_text *out, mqa_error *err)
 {
     mqa_engine_stats stats = {.struct_size = sizeof stats};
     MQA_TRY(mqa_engine_get_stats(s->engine, &stats, err));
+    const mqa_languages_stats languages = mqa_languages_get_stats(s->languages);
     const struct {
         const char *name, *help;
         double figure;
@@ -27,6 +28,8 @@ static mqa_status render_engine(mqa_service *s, mqa_text *out, mqa_error *err)
         {"kv_reserved_bytes", "What running requests have or may come to.", (double)stats.bytes_reserved},
         {"step_seconds", "How long the last step took.", stats.step_seconds},
         {"steps", "Steps so far.", (double)stats.steps},
+        {"drafted_tokens", "Tokens guessed and checked, so far.", (double)stats.drafted_tokens},
+        {"accepted_tokens", "Of those, the ones that held.", (double)stats.accepted_tokens},
         {"preemptions", "Answers put back for want of memory, so far.", (double)stats.preempted},
         {"kv_spilled_bytes", "State of answers that were put back, on disk.", (double)stats.bytes_spilled},
         {"spills", "Answers put back whose state was written to disk, so far.", (double)stats.spilled},
@@ -34,6 +37,9 @@ static mqa_status render_engine(mqa_service *s, mqa_text *out, mqa_error *err)
         {"spill_errors", "Of what was put back, what the disk failed to write or to read, so far.",
          (double)stats.spill_errors},
         {"evictions", "Kept beginnings given up for want of memory, so far.", (double)stats.evicted},
+        {"grammars_compiled", "Grammars and schemas compiled so far.", (double)languages.compiled},
+        {"grammars_found", "Those that were there already, so far.", (double)languages.found},
+        {"grammar_bytes", "Of grammars that are kept.", (double)languages.bytes},
         {"connections", "Open connections.", mqa_http_n_connections(s->http)},
     };
     for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)

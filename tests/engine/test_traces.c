@@ -57,7 +57,11 @@ static void make_requests(trace *t)
         /* Later stems go on from earlier ones. */
         const int64_t common = s ? draw(t, LONGEST_PROMPT) : 0;
         if (s) memcpy(t->stems[s], t->stems[draw(t, s)], (size_t)common * sizeof(int32_t));
-        for (int64_t i = common; i < LONGEST_PROMPT; i++) t->stems[s][i] = 3 + (int32_t)draw(t, n_vocab - 3);
+        /* Some go in circles, so that what comes next is easily guessed, rightly or not. */
+        const int64_t circle = draw(t, 2) ? 1 + draw(t, 12) : LONGEST_PROMPT;
+        for (int64_t i = common; i < LONGEST_PROMPT; i++)
+            t->stems[s][i] =
+                i < common + circle ? 3 + (int32_t)draw(t, n_vocab - 3) : t->stems[s][i - circle];
     }
     for (int i = 0; i < REQUESTS; i++) {
         mqa_request *q = &t->requests[i];
@@ -135,6 +139,7 @@ static void open_engine(trace *t, const synthetic *m)
     t->options.max_checkpoints = 1 + (int)draw(t, draw(t, 2) ? 4 : 50);
     t->options.checkpoint_tokens = 64 * (1 + draw(t, 4));
     t->options.no_prefix_cache = draw(t, 8) == 0;
+    t->options.draft_max = draw(t, 4) ? (int)draw(t, 64) : 0;
     if (t->crowded) t->options.chunk = 64, t->options.max_running = 16 + (int)draw(t, 16);
     t->options.now = odd_clock;
     t->options.now_user = t;
@@ -254,6 +259,8 @@ static void one_trace(const synthetic *m, uint32_t seed, bool crowded, mqa_engin
     sum->refused += s.refused;
     sum->expired += s.expired;
     sum->failed += s.failed;
+    sum->drafted_tokens += s.drafted_tokens;
+    sum->accepted_tokens += s.accepted_tokens;
     nothing_is_left(t);
     mqa_engine_destroy(&t->engine);
     for (int i = 0; i < REQUESTS; i++) free(t->replies[i]);
@@ -289,17 +296,19 @@ static void answers_are_those_of_requests_alone(void **state)
     }
     unlink(path);
     print_message("%d answers compared; %llu preempted, %llu spilled, %llu restored, %llu tokens cached, "
-                  "%llu evicted, %llu refused, %llu expired\n",
+                  "%llu evicted, %llu refused, %llu expired; of %llu tokens guessed %llu held\n",
                   compared, (unsigned long long)sum.preempted, (unsigned long long)sum.spilled,
                   (unsigned long long)sum.restored, (unsigned long long)sum.cached_tokens,
                   (unsigned long long)sum.evicted, (unsigned long long)sum.refused,
-                  (unsigned long long)sum.expired);
+                  (unsigned long long)sum.expired, (unsigned long long)sum.drafted_tokens,
+                  (unsigned long long)sum.accepted_tokens);
     assert_int_equal(sum.failed, 0);
     assert_int_equal(sum.spill_errors, 0);
     /* What the traces are for did happen. */
     if (n >= 20)
         assert_true(sum.preempted >= sum.spilled && sum.spilled >= sum.restored && sum.restored > 0 &&
-                    sum.cached_tokens > 0 && sum.evicted > 0 && sum.expired > 0);
+                    sum.cached_tokens > 0 && sum.evicted > 0 && sum.expired > 0 && sum.accepted_tokens > 0 &&
+                    sum.drafted_tokens > sum.accepted_tokens);
 }
 
 int main(void)

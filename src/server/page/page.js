@@ -171,6 +171,7 @@ const refresh = async () => {
 };
 
 $('form').addEventListener('submit', send);
+$('key-form').addEventListener('submit', (e) => e.preventDefault()); // the key goes into headers alone
 $('prompt').addEventListener('keydown', (e) => {
   if (e.key === 'Enter' && !e.shiftKey && !e.isComposing) {
     e.preventDefault();
