@@ -140,6 +140,7 @@ mqa_spilled *mqa_spill_out(mqa_engine *engine, const mqa_choice *choice)
     const int64_t tokens = choice->length - mqa_choice_cached(engine, choice);
     if (!is_worth_it(engine, tokens, bytes, spill->write_seconds + spill->read_seconds)) {
         forget(&spill->write_seconds, first_write);
+        forget(&spill->read_seconds, first_read);
         return NULL;
     }
     mqa_spilled *spilled = calloc(1, sizeof *spilled);

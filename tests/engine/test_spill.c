@@ -74,11 +74,12 @@ static served serve(int which, size_t limit)
     return s;
 }
 
-static void ask(served *s)
+/* Prompts `apart` tokens from each other. */
+static void ask(served *s, int apart)
 {
     for (int i = 0; i < N; i++) {
         s->requests[i] = mqa_request_default();
-        s->requests[i].prompt = s->tokens + 7 * i;
+        s->requests[i].prompt = s->tokens + apart * i;
         s->requests[i].n_prompt = PROMPT;
         s->requests[i].max_tokens = s->answer;
         s->requests[i].ignore_end = true;
@@ -152,7 +153,7 @@ static void what_was_computed_is_not_computed_again(void **state)
     (void)state;
     for (int m = 0; m < 2; m++) {
         served s = serve(m, 0);
-        ask(&s);
+        ask(&s, 7);
         run_until_spilled(&s);
         assert_int_equal(files_in_folder(), 0); /* it has no name */
         const mqa_engine_stats stats = finish(&s);
@@ -164,12 +165,29 @@ static void what_was_computed_is_not_computed_again(void **state)
     }
 }
 
+/* One prompt of all: who comes back has its pages with those that never went. */
+static void what_others_have_is_shared_again(void **state)
+{
+    (void)state;
+    served s = serve(1, 0);
+    ask(&s, 0);
+    run_until_spilled(&s);
+    const mqa_choice *choice = spilled_choice(&s);
+    while (choice->state != MQA_CHOICE_RUNNING) assert_true(step_once(&s));
+    const mqa_session *session = s.engine->session;
+    assert_true(choice->length > PROMPT && stats_of(s.engine).restored > 0);
+    assert_int_equal(mqa_session_bytes(session, choice->sequence) -
+                         mqa_session_unique_bytes(session, choice->sequence),
+                     mqa_session_most_bytes(session, 0, PROMPT / 64 * 64, 1).bytes);
+    finish(&s);
+}
+
 /* The image's own bytes, on disk and in the statistics. */
 static void sizes_are_exact(void **state)
 {
     (void)state;
     served s = serve(0, 0);
-    ask(&s);
+    ask(&s, 7);
     run_until_spilled(&s);
     size_t sum = 0;
     for (const mqa_job *job = s.engine->running.first; job; job = job->next) {
@@ -193,7 +211,7 @@ static void the_limit_is_kept(void **state)
     for (size_t i = 0; i < sizeof share / sizeof share[0]; i++) {
         served s = serve(1, 1);
         s.engine->spill.limit = (size_t)(share[i] * (double)s.image);
-        ask(&s);
+        ask(&s, 7);
         const mqa_engine_stats stats = finish(&s);
         assert_true(stats.preempted > 0 && stats.spilled <= stats.preempted);
         assert_true(i > 1 ? stats.spilled > 0 : i > 0 || stats.spilled == 0);
@@ -216,7 +234,7 @@ static void what_a_disk_lost_is_computed(void **state)
     (void)state;
     for (int how = 0; how < 4; how++) {
         served s = serve(how % 2, 0);
-        ask(&s);
+        ask(&s, 7);
         run_until_spilled(&s);
         const int fd = *(const int *)spilled_choice(&s)->spilled;
         struct stat st;
@@ -237,7 +255,7 @@ static void what_a_disk_refuses_is_computed(void **state)
 {
     (void)state;
     served s = serve(1, 0);
-    ask(&s);
+    ask(&s, 7);
     struct rlimit before, small;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     small = before;
@@ -259,7 +277,7 @@ static void what_costs_more_than_computing_is_computed(void **state)
     /* Slow to write; then slow to read only, so that what was written isn't used. */
     for (int slow_to_read = 0; slow_to_read < 2; slow_to_read++) {
         served s = serve(1, 0);
-        ask(&s);
+        ask(&s, 7);
         mqa_spill *spill = &s.engine->spill;
         if (slow_to_read) run_until_spilled(&s);
         s.engine->row_seconds = 1e-6;
@@ -279,7 +297,7 @@ static void a_request_that_ends_takes_its_file_along(void **state)
     (void)state;
     for (int how = 0; how < 3; how++) {
         served s = serve(1, 0);
-        ask(&s);
+        ask(&s, 7);
         run_until_spilled(&s);
         mqa_choice *choice = spilled_choice(&s);
         const size_t before = stats_of(s.engine).bytes_spilled;
@@ -322,7 +340,7 @@ static void others_go_on_meanwhile(void **state)
 {
     (void)state;
     served s = serve(1, 0);
-    ask(&s);
+    ask(&s, 7);
     stopped = passed = false;
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, look, s.engine), 0);
@@ -348,7 +366,7 @@ static void what_killed_processes_left_is_cleaned(void **state)
     served s = serve(1, 0);
     assert_int_equal(access(left, F_OK), -1);
     assert_int_equal(unlink(other), 0);
-    ask(&s);
+    ask(&s, 7);
     finish(&s);
 }
 
@@ -381,6 +399,7 @@ static void a_folder_that_cannot_be_used_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_was_computed_is_not_computed_again),
+                                       cmocka_unit_test(what_others_have_is_shared_again),
                                        cmocka_unit_test(sizes_are_exact),
                                        cmocka_unit_test(the_limit_is_kept),
                                        cmocka_unit_test(what_a_disk_lost_is_computed),

@@ -306,7 +306,7 @@ static void answers_are_those_of_requests_alone(void **state)
     assert_int_equal(sum.spill_errors, 0);
     /* What the traces are for did happen. */
     if (n >= 20)
-        assert_true(sum.preempted > sum.spilled && sum.spilled > sum.restored && sum.restored > 0 &&
+        assert_true(sum.preempted >= sum.spilled && sum.spilled >= sum.restored && sum.restored > 0 &&
                     sum.cached_tokens > 0 && sum.evicted > 0 && sum.expired > 0 && sum.accepted_tokens > 0 &&
                     sum.drafted_tokens > sum.accepted_tokens);
 }

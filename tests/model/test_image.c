@@ -6,6 +6,7 @@
 #include "rig.h"
 #include "synthetic.h"
 
+#include "base/checksum.h"
 #include "model/session.h"
 
 enum { LONGEST = 700, MORE = 70, FIXED = 3 };
@@ -155,6 +156,11 @@ static void what_others_have_behind_its_end_is_not_read(void **state)
         assert_int_equal(read_into(r.session, 2, &m, -1, 0, NULL), MQA_OK);
         OK(mqa_session_truncate(r.session, 0, 0, &err));
         eval(&r, 0, tokens, 100, NULL);
+        /* Zeros are there, as behind the end of one that never was longer. */
+        image read = image_of(r.session, 2), fresh = image_of(r.session, 0);
+        assert_memory_equal(read.bytes, fresh.bytes, read.n);
+        free(read.bytes);
+        free(fresh.bytes);
         assert_go_on_alike(&r, 0, 2, tokens + LONGEST);
         free(m.bytes);
         free(tokens);
@@ -224,6 +230,32 @@ static void damage_is_found(void **state)
         free(tokens);
         rig_close(&r);
     }
+}
+
+/* Who can make checksums can say any length. */
+static void a_made_up_length_is_refused(void **state)
+{
+    (void)state;
+    static const int64_t lengths[] = {INT64_MIN, -1, 0, 1, 149, 151, 2048, 2049, INT64_MAX};
+    rig r = open_form(&forms[1]);
+    int32_t *tokens = random_tokens(LONGEST, r.info.n_vocab, 8);
+    eval(&r, 0, tokens, 150, NULL);
+    image m = image_of(r.session, 0);
+    const size_t header = m.n - 3 * (mqa_session_bytes(r.session, 0) / 3 + 8), sum_at = header - 8;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        memcpy(m.bytes + 16, &lengths[i], 8);
+        const uint64_t sum = mqa_checksum(0, m.bytes, sum_at);
+        memcpy(m.bytes + sum_at, &sum, 8);
+        assert_refused(&r, &m, MQA_ERR_FORMAT);
+    }
+    const int64_t right = 150; /* it was only that */
+    memcpy(m.bytes + 16, &right, 8);
+    const uint64_t sum = mqa_checksum(0, m.bytes, sum_at);
+    memcpy(m.bytes + sum_at, &sum, 8);
+    assert_int_equal(read_into(r.session, 1, &m, -1, 0, NULL), MQA_OK);
+    free(m.bytes);
+    free(tokens);
+    rig_close(&r);
 }
 
 /* The first page in place of the second, each whole by itself. */
@@ -367,6 +399,7 @@ int main(void)
                                        cmocka_unit_test(what_others_have_behind_its_end_is_not_read),
                                        cmocka_unit_test(a_beginning_that_is_there_is_shared),
                                        cmocka_unit_test(damage_is_found),
+                                       cmocka_unit_test(a_made_up_length_is_refused),
                                        cmocka_unit_test(pages_stay_in_their_places),
                                        cmocka_unit_test(an_image_of_another_session_is_refused),
                                        cmocka_unit_test(calls_are_checked),
