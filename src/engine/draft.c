@@ -21,7 +21,7 @@ _Static_assert(MQA_MOST_DRAFTS < MQA_LEAST_PART, "a choice's rows are a part tha
 /* A try where none seems to be worth it: the first after so many tokens, then ever more rarely. */
 enum { FIRST_PAUSE = 16, LAST_PAUSE = 256 };
 
-static const float first_chance[MQA_DRAFT_KINDS] = {0.3f, 0.5f, 0.8f};
+static const float first_chance[MQA_DRAFT_KINDS] = {0.4f, 0.6f, 0.8f};
 
 static int kind_of(int matched)
 {
@@ -39,7 +39,7 @@ void mqa_drafting_init(mqa_drafting *d)
 /* How likely a row has to be of use: its time against that of a token in steps without. */
 static double least_chance(const mqa_engine *engine, int decodes)
 {
-    return engine->draft_seconds * decodes / engine->stats.decode_seconds;
+    return mqa_draft_seconds(engine) * decodes / engine->stats.decode_seconds;
 }
 
 /* Rows in a row that are likelier than that to be of use. */
@@ -85,13 +85,17 @@ static int guess(mqa_engine *engine, mqa_choice *choice, double least, int64_t m
     return n;
 }
 
-void mqa_add_drafts(mqa_engine *engine)
+double mqa_draft_seconds(const mqa_engine *engine)
+{
+    return engine->draft_seconds > 0 ? engine->draft_seconds : engine->stats.decode_seconds / 4;
+}
+
+void mqa_add_drafts(mqa_engine *engine, int most)
 {
     const int n = engine->n_batch;
-    const mqa_engine_options *o = &engine->options;
-    int left = o->draft_max < o->chunk - n ? o->draft_max : o->chunk - n;
+    int left = most;
     engine->n_drafts = 0;
-    if (n == 0 || engine->stats.decode_seconds <= 0) return;
+    if (left == 0) return;
     const double least = least_chance(engine, n);
     const int first = (int)(engine->stats.steps % (uint64_t)n);
     for (int i = 0; i < n && left > 0; i++) {

@@ -41,15 +41,44 @@ static int add_decodes(mqa_engine *engine)
     return n;
 }
 
-/* While choices generate, as many as the step's time allows; guesses are counted as if they were prompts'. */
+/* ---- how many rows ---- */
+
+/* What is left of a step's time beside the choices that generate. */
+static double spare_seconds(const mqa_engine *engine)
+{
+    const double decode = engine->stats.decode_seconds;
+    const double target = engine->options.step_seconds > 0 ? engine->options.step_seconds : 1.75 * decode;
+    return target > decode ? target - decode : 0;
+}
+
+static bool prompt_waits(const mqa_engine *engine)
+{
+    for (const mqa_job *job = engine->running.first; job; job = job->next)
+        for (int i = 0; i < job->n_choices; i++)
+            if (reads_prompt(&job->choices[i])) return true;
+    return false;
+}
+
+/* A choice by itself may take its time; others, whose guesses may not hold, have the step's to wait; of which
+ * prompts that wait leave half. */
+static int draft_rows(const mqa_engine *engine, int decodes)
+{
+    if (decodes == 0 || engine->stats.decode_seconds <= 0) return 0;
+    const int64_t most = min64(engine->options.draft_max, engine->options.chunk - decodes);
+    const bool waits = prompt_waits(engine);
+    if (decodes == 1 && !waits) return (int)most;
+    const double rows = spare_seconds(engine) * (waits ? 0.5 : 1) / mqa_draft_seconds(engine);
+    return rows < (double)most ? (int)rows : (int)most;
+}
+
+/* While choices generate, as many as the step's time allows. */
 static int64_t prompt_rows(const mqa_engine *engine, int decodes)
 {
     const int64_t rest = engine->options.chunk - decodes - engine->n_drafts;
     if (decodes == 0) return rest;
     if (engine->row_seconds <= 0 || engine->stats.decode_seconds <= 0) return min64(rest, FIRST_ROWS);
-    const double decode = engine->stats.decode_seconds;
-    const double target = engine->options.step_seconds > 0 ? engine->options.step_seconds : 1.75 * decode;
-    const double rows = (target - decode) / engine->row_seconds - engine->n_drafts;
+    const double spare = spare_seconds(engine) - mqa_draft_seconds(engine) * engine->n_drafts;
+    const double rows = spare / engine->row_seconds;
     if (rows < LEAST_ROWS) return min64(rest, LEAST_ROWS);
     return rows < (double)rest ? (int64_t)rows : rest;
 }
@@ -170,7 +199,7 @@ int mqa_schedule(mqa_engine *engine, int *decodes)
 {
     engine->n_batch = 0;
     *decodes = add_decodes(engine);
-    mqa_add_drafts(engine);
+    mqa_add_drafts(engine, draft_rows(engine, *decodes));
     return (int)add_prompts(engine, prompt_rows(engine, *decodes));
 }
 
@@ -197,6 +226,6 @@ void mqa_learn(mqa_engine *engine, double seconds, int rows, int decodes, int dr
     else if (rows == 0 && decodes > 0)
         average(&stats->decode_seconds, seconds);
     if (rows < LEAST_ROWS) return;
-    const double decode = decodes > 0 ? stats->decode_seconds + engine->draft_seconds * drafts : 0;
+    const double decode = decodes > 0 ? stats->decode_seconds + mqa_draft_seconds(engine) * drafts : 0;
     if (seconds > decode) average(&engine->row_seconds, (seconds - decode) / rows);
 }

@@ -318,8 +318,10 @@ void mqa_learn(mqa_engine *engine, double seconds, int prompt_rows, int decodes,
 /* ---- draft.c ---- */
 
 void mqa_drafting_init(mqa_drafting *drafting);
-/* Adds guesses to the batch, in which there are only choices that generate. */
-void mqa_add_drafts(mqa_engine *engine);
+/* Adds guesses to the batch, in which there are only choices that generate: rows for up to `most` tokens. */
+void mqa_add_drafts(mqa_engine *engine, int most);
+/* What such a row takes, by what steps with them took; before there was one, a quarter of a step. */
+double mqa_draft_seconds(const mqa_engine *engine);
 /* Takes a choice's guesses back before they are computed; whether there were any. */
 bool mqa_drop_drafts(mqa_engine *engine, mqa_choice *choice);
 /* The choice has drawn, and nothing has been done about it yet. goes_on: it isn't over with that. Whether the

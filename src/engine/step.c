@@ -177,7 +177,8 @@ static void take_token(mqa_engine *engine, mqa_choice *choice)
 {
     mqa_job *job = choice->job;
     const bool ends = choice->status == MQA_OK && mqa_job_ends_with(engine, job, choice->token);
-    const bool next = mqa_check_draft(engine, choice, choice->status == MQA_OK && !ends);
+    const bool last = ends || mqa_choice_generated(choice) + 1 == job->max_tokens;
+    const bool next = mqa_check_draft(engine, choice, choice->status == MQA_OK && !last);
     choice->logits = next ? choice->logits + engine->info.n_vocab : NULL;
     if (ends && choice->status == MQA_OK) {
         mqa_choice_end(engine, choice, MQA_FINISH_STOP, MQA_OK, NULL, choice->token);

@@ -87,6 +87,12 @@ static inline void run_until_over(mqa_engine *engine, reply *r)
     assert_true(r->over);
 }
 
+/* A clock by which all steps take as long, so that it is always worth it to guess. */
+static inline double even_clock(void *user)
+{
+    return *(double *)user += 1;
+}
+
 /* The request as the only one a new engine ever sees, nothing being guessed. */
 static inline reply *alone(mqa_model *model, const mqa_request *request)
 {

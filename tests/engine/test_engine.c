@@ -591,6 +591,7 @@ static void a_long_prompt_stalls_nobody(void **state)
     (void)state;
     mqa_engine_options o = mqa_engine_options_default();
     o.chunk = 128;
+    o.draft_max = 0;
     served s = serve(&small_gemma3, &o);
     tenant(s.engine, "long", 0, 1);
     tenant(s.engine, "chat", 0, 1);
@@ -622,6 +623,7 @@ static void prompts_leave_time_for_answers(void **state)
     mqa_engine_options o = mqa_engine_options_default();
     o.now = now_of;
     o.now_user = &now;
+    o.draft_max = 0;
     for (int given = 0; given < 2; given++) {
         o.step_seconds = given ? 2 : 0;
         served s = serve(&small_llama, &o);
