@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+#include "engine/state.h"
+
 static char path[64];
 
 static int setup(void **state)
@@ -163,6 +165,7 @@ static void draws_are_those_of_a_plain_loop(void **state)
         o.now_user = &now;
         mqa_engine *engine;
         OK(mqa_engine_create(r.model, &o, &engine, &err));
+        engine->draft_seconds = 1e-3; /* so that much is guessed */
         int32_t *prompt = random_tokens(PROMPT, r.info.n_vocab, 9);
         for (int k = 5; k < PROMPT && m >= 2; k++) prompt[k] = prompt[k - 5];
         mqa_request q[N];
