@@ -26,9 +26,22 @@
  *   OVERCOMMIT  a request starts when there is room for its prompt. When a step would pass a budget, choices
  *               are preempted, of a lower priority and then the latest submitted first, of the tenant that is
  *               most over its share: their pages are given back, and computed again later from prompt and
- *               tokens so far. The earliest choice is never preempted, so all finish.
+ *               tokens so far, or read back from disk (Spilling). The earliest choice is never preempted, so
+ *               all finish.
  *
  * Either refuses at once what could never fit.
+ *
+ * Spilling. With a spill_dir, what a preempted choice had computed is written to a file there before its
+ * pages are given back, and read back when there is room again. That is done where writing and reading the
+ * bytes is expected to take less time than computing the tokens that aren't in the prefix cache, by running
+ * means of what a prompt's row, a byte written and a byte read took (at first: worth it), where spill_limit
+ * has room for all of it, and where 256 MiB stay free on the disk. Pages that other choices still have or
+ * that are cached aren't read. Neither that nor anything that goes wrong with the disk changes an answer:
+ * what can't be written, or isn't the same when it is read (every byte is checked), is computed. The stepping
+ * thread moves the bytes, before its step computes, and holds up nobody else; the rule bounds what it costs a
+ * step. Files have mode 0600 and no name where the file system can do without (names, mqa-unnamed.*, last an
+ * instant elsewhere; what a killed process left of these is removed by create): with the process they are
+ * gone. They hold what prompts are to the model, as it is: choose a disk that may.
  *
  * Prefix cache. Beginnings that were computed are kept in pages that are in use anyway or that nobody else
  * needs at the moment, each tenant's for itself, since a cache shared by all tells one what another asked.
@@ -41,6 +54,11 @@
  * Fairness. Generating choices have a row in every step. What is left goes to prompts, tenants taking turns
  * by tokens (deficit round robin, by weight), in a tenant by priority and then age; while choices are
  * generating it is kept so small that a step takes about step_seconds.
+ *
+ * Guesses (speculative decoding). Where the last tokens of a choice's text were in it before, what followed
+ * them is a guess at what comes next, and is checked in rows of the same step: each token is drawn as ever,
+ * and as long as it is the one guessed, the row after it counts. So a step may give a choice several tokens,
+ * the same as without. How many are guessed follows from how many held so far and from what a row takes.
  *
  * Threads. create and destroy run alone. step and wait belong to one thread at a time, which is also the only
  * one to use the model's context meanwhile. Everything else may be called from any thread, and returns
@@ -86,6 +104,11 @@ typedef struct mqa_engine_options {
     void *on_events_user;
     double (*now)(void *user); /* seconds, never going back; NULL: the system's steady clock. For tests */
     void *now_user;
+    int draft_max; /* tokens that a step guesses at most, see above: 0 (none) to 63, default 16. Each may take
+                      n_vocab floats */
+    const char *spill_dir; /* under OVERCOMMIT: a folder for what is preempted, made where there is none, in
+                              one that is there; NULL: it is computed again */
+    size_t spill_limit;    /* bytes there at most; 0: kv_budget_bytes */
 } mqa_engine_options;
 
 MQA_API void mqa_engine_options_init(mqa_engine_options *out, size_t struct_size);
@@ -114,6 +137,7 @@ typedef struct mqa_tenant_options {
     size_t budget_bytes; /* of KV pages, its share of the prefix cache included; 0: the engine's */
     int weight;          /* of its turns at prompt rows, 1 to 1000; 0: 1 */
     int max_waiting;     /* its requests that wait at most; more are refused. 0: only max_requests counts */
+    int priority;        /* its requests start before those of tenants with less, while there is room; 0 */
 } mqa_tenant_options;
 
 /* Makes a tenant or changes it, from the next step on. Less budget than is in use: nothing is taken away but
@@ -298,13 +322,18 @@ typedef struct mqa_engine_stats {
     size_t bytes_resident; /* memory that pages have, used or not */
     uint64_t submitted, refused;
     uint64_t finished, cancelled, expired, failed; /* requests that are over, each counted in one */
-    uint64_t preempted;                            /* choices, each time */
+    uint64_t preempted;                            /* choices, each time; */
+    uint64_t spilled, restored;                    /* of which to disk; and read back from there */
+    uint64_t
+        spill_errors;     /* the disk failed, was full, or gave back something else: computed again instead */
+    size_t bytes_spilled; /* on disk, of choices that are preempted */
     uint64_t steps, prompt_rows, decode_rows;
     uint64_t prompt_tokens, cached_tokens, generated_tokens; /* of requests started */
     uint64_t evicted;                                        /* checkpoints, for want of memory */
     uint64_t rescued;      /* admitted choices preempted under RESERVE: always 0, or report it */
     double step_seconds;   /* the last step's */
-    double decode_seconds; /* a step's without prompts, a running mean; 0: none yet */
+    double decode_seconds; /* a step's without prompts and guesses, a running mean; 0: none yet */
+    uint64_t drafted_tokens, accepted_tokens; /* guesses, and those that held */
 } mqa_engine_stats;
 MQA_API mqa_status mqa_engine_get_stats(mqa_engine *engine, mqa_engine_stats *out, mqa_error *err);
 
@@ -313,6 +342,7 @@ typedef struct mqa_tenant_stats {
     char name[MQA_TENANT_NAME];
     int waiting, running, checkpoints;
     size_t budget_bytes, bytes_in_use, bytes_kept, bytes_reserved; /* budget 0: the engine's */
+    size_t bytes_spilled;
     uint64_t submitted, refused, finished, cancelled, expired, failed, preempted;
     uint64_t prompt_tokens, cached_tokens, generated_tokens;
 } mqa_tenant_stats;

@@ -124,6 +124,45 @@ typedef struct mqa_session_most {
 MQA_API mqa_session_most mqa_session_most_bytes(const mqa_session *session, int64_t n_shared,
                                                 int64_t n_tokens, int64_t part);
 
+/* ---- images: a sequence's state as bytes, to be kept elsewhere and taken up later ---- */
+
+/* All that further tokens need, as it lies in the cache: what is evaluated behind a sequence that was read
+ * back has the bits that it would have behind the one that was written. An image belongs to a session of the
+ * same model, formats, numerics and layout of pages (all but the model's weights is checked), and may be read
+ * by another process on another machine of the same byte order. */
+
+#define MQA_IMAGE_TAG                                                                                        \
+    32 /* bytes by which the caller knows what an image is of: a hash of model and text, say */
+
+typedef struct mqa_image_sink {
+    /* Takes the next n bytes. A failure ends the writing and is its result. */
+    mqa_status (*write)(void *user, const void *bytes, size_t n, mqa_error *err);
+    void *user;
+} mqa_image_sink;
+
+typedef struct mqa_image_source {
+    /* Gives bytes [offset, offset + n) of an image, all of them or a failure, which is then the reading's. */
+    mqa_status (*read)(void *user, size_t offset, void *bytes, size_t n, mqa_error *err);
+    void *user;
+} mqa_image_source;
+
+/* Bytes of the image of a sequence of n_tokens: exactly what will be written. 0 for less than one token or
+ * more than the context. */
+MQA_API size_t mqa_session_image_bytes(const mqa_session *session, int64_t n_tokens);
+/* The sequence stays as it is. MQA_ERR_INVALID_ARGUMENT for an empty one. */
+MQA_API mqa_status mqa_session_image_write(const mqa_session *session, int sequence,
+                                           const unsigned char tag[MQA_IMAGE_TAG], const mqa_image_sink *sink,
+                                           mqa_error *err);
+/* Into a sequence that is empty, which then is as the one that was written, evicted. Every byte that is read
+ * is checked before it is believed. from, n_shared: a sequence whose first n_shared tokens are the image's
+ * (not looked into): whole pages of global layers are shared with it, and not read; n_shared 0: none.
+ * MQA_ERR_FORMAT for what isn't such an image; MQA_ERR_BUDGET where its pages aren't to be had, before any of
+ * them is read; after an error the sequence is empty. */
+MQA_API mqa_status mqa_session_image_read(mqa_session *session, int sequence,
+                                          const unsigned char tag[MQA_IMAGE_TAG],
+                                          const mqa_image_source *source, int from, int64_t n_shared,
+                                          mqa_error *err);
+
 /* ---- evaluation ---- */
 
 typedef enum mqa_logits { MQA_LOGITS_NONE = 0, MQA_LOGITS_LAST = 1, MQA_LOGITS_ALL = 2 } mqa_logits;

@@ -75,11 +75,11 @@ def tenant(o, state, name, *extra):
     return out.stdout.strip()
 
 
-def make_request(rng, text):
-    """A prompt of any length up to some thousand characters, half of them with a common beginning."""
+def make_request(rng, text, most):
+    """A prompt of any length up to some thousand characters, half of them with a common beginning, and up to `most` tokens."""
     shared = text[: rng.choice([0, 0, 2000, 6000])]
     at = rng.randrange(len(text) - 4000)
-    return {"model": "any", "prompt": shared + text[at : at + int(20 * 200 ** rng.random())], "max_tokens": rng.randrange(1, 65),
+    return {"model": "any", "prompt": shared + text[at : at + int(20 * 200 ** rng.random())], "max_tokens": rng.randint(1, most),
             "temperature": rng.choice([0, 0.8, 1.2]), "seed": rng.randrange(1 << 30), "stream": rng.random() < 0.5}
 
 

@@ -11,10 +11,10 @@ import time
 from .common import Server, make_request, tenant, text_of
 
 
-def load(server, keys, text, until, results, counts, lock, seed):
+def load(server, o, keys, text, until, results, counts, lock, seed):
     rng = random.Random(seed)
     while time.time() < until:
-        request, key = make_request(rng, text), rng.choice(keys)
+        request, key = make_request(rng, text, o.answer), rng.choice(keys)
         try:
             leaves = rng.random() < 0.1
             status, answer = server.ask("/v1/completions", request, key, rng.randrange(1, 400) if leaves else None)
@@ -58,7 +58,7 @@ def run(o, text, state):
     until = time.time() + o.seconds
     results, counts, lock = [], {}, threading.Lock()
     seen = {"samples": 0, "resident": 0, "kv": 0, "running": 0, "over": 0}
-    threads = [threading.Thread(target=load, args=(server, keys, text, until, results, counts, lock, o.seed + i)) for i in range(o.clients)]
+    threads = [threading.Thread(target=load, args=(server, o, keys, text, until, results, counts, lock, o.seed + i)) for i in range(o.clients)]
     threads.append(threading.Thread(target=watch, args=(server, operator, until, seen)))
     for t in threads:
         t.start()

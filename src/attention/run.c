@@ -31,6 +31,7 @@ typedef struct work {
     mqa_query_row rows[MQA_MAX_ROWS];
     mqa_view views[MQA_MAX_ROWS];
     int n_views;
+    int64_t begin, end; /* the unit's spans that are computed one after the other, now */
 } work;
 
 /* ---- scratch ---- */
@@ -192,19 +193,28 @@ static void look(const work *w, int64_t span, span_view *out)
     }
 }
 
-/* While a granule's K is read, its V is fetched, and the K that comes next: where the span ends, that of the
- * next granule, if the sequence holds it. */
-static void look_ahead(const work *w, const span_view *view, const void **k_runs, const void **v_runs,
-                       mqa_ahead *out)
+/* Memory is never left idle: while a granule's K is read, its V is fetched, and during P.V the K of the next
+ * span. Of the first span, the K that comes next goes with V. */
+static void look_ahead(const work *w, int64_t index, const span_view *view, const void **k_runs,
+                       const void **v_runs, mqa_ahead *scores, mqa_ahead *pv)
 {
     const mqa_cache_layout *layout = &w->plan->cache->layout;
-    const int64_t after = view->granule[view->n_granules - 1] + 1;
-    const void *after_span = NULL;
-    if (mqa_sequence_holds(w->sequence, after * MQA_GRANULE, 1))
-        after_span = mqa_sequence_granule(w->sequence, w->layer->run->layer, w->kv_head, after);
+    const size_t half = layout->k_run / 2 / MQA_LINE * MQA_LINE;
+    const bool next_span = index + 1 < w->end;
+    const int64_t after =
+        next_span ? mqa_nth_span(mqa_unit_spans(w->plan, w->unit), index + 1) * SPAN_GRANULES : 0;
     for (int g = 0; g < view->n_granules; g++) {
-        const void *next = g + 1 < view->n_granules ? k_runs[g + 1] : after_span;
-        out[g] = (mqa_ahead){{next, v_runs[g]}, {next ? layout->k_run : 0, layout->v_run}};
+        scores[g] = (mqa_ahead){{v_runs[g], v_runs[g]}, {layout->v_run, 0}};
+        if (index == w->begin && g + 1 < view->n_granules) {
+            scores[g].from[1] = k_runs[g + 1];
+            scores[g].bytes[1] = layout->k_run;
+        }
+        pv[g] = (mqa_ahead){{NULL, NULL}, {0, 0}};
+        if (next_span && mqa_sequence_holds(w->sequence, (after + g) * MQA_GRANULE, 1)) {
+            const unsigned char *k =
+                mqa_sequence_granule(w->sequence, w->layer->run->layer, w->kv_head, after + g);
+            pv[g] = (mqa_ahead){{k, k + half}, {half, layout->k_run - half}};
+        }
     }
 }
 
@@ -252,13 +262,13 @@ static void compute_span(work *w, int64_t index, mqa_row_states out)
         return;
     }
     const void *k_runs[SPAN_GRANULES], *v_runs[SPAN_GRANULES];
-    mqa_ahead ahead[SPAN_GRANULES];
+    mqa_ahead ahead_scores[SPAN_GRANULES], ahead_pv[SPAN_GRANULES];
     find_runs(w, &view, k_runs, v_runs);
-    look_ahead(w, &view, k_runs, v_runs, ahead);
+    look_ahead(w, index, &view, k_runs, v_runs, ahead_scores, ahead_pv);
 
     float *s = w->scratch->s;
-    kernels->scores[config->k_type](w->scratch->q, rows, config->head_dim_qk, k_runs, view.n_granules, ahead,
-                                    s, S_STRIDE);
+    kernels->scores[config->k_type](w->scratch->q, rows, config->head_dim_qk, k_runs, view.n_granules,
+                                    ahead_scores, s, S_STRIDE);
     for (int r = 0; r < rows; r++) {
         float *scores = s + (size_t)r * S_STRIDE;
         const int v = w->rows[r].view;
@@ -267,7 +277,7 @@ static void compute_span(work *w, int64_t index, mqa_row_states out)
                                  v_runs, &out.m[r], &out.l[r], &w->scratch->p_scale[r]);
     }
     kernels->pv[v_type](s, S_STRIDE, w->scratch->p_scale, rows, v_runs, view.n_granules, config->head_dim_vo,
-                        out.o);
+                        ahead_pv, out.o);
 }
 
 /* The unit is all that its one block has. */
@@ -278,7 +288,8 @@ static void run_direct(work *w)
     const mqa_spans *spans = mqa_unit_spans(w->plan, w->unit);
     mqa_fold fold = mqa_results_begin(&b, w->scratch);
     mqa_row_states states = w->scratch->span;
-    for (int64_t i = w->unit->begin; i < w->unit->end; i++) {
+    w->begin = w->unit->begin, w->end = w->unit->end;
+    for (int64_t i = w->begin; i < w->end; i++) {
         compute_span(w, i, states);
         mqa_fold_take(&fold, mqa_nth_span(spans, i), &states);
     }
@@ -301,7 +312,8 @@ static void compute_run(work *w, mqa_span_run *run)
     const int d_v = w->config->head_dim_vo, rows = w->unit->rows;
     float *next = run->states, *open = state_before(w, run);
     bool whole = run->went_on = open != NULL; /* open has its group from the first span on */
-    for (int64_t i = run->begin; i < run->end; i++) {
+    w->begin = run->begin, w->end = run->end;
+    for (int64_t i = w->begin; i < w->end; i++) {
         if (mqa_stores_state(spans, run->begin, run->went_on, i)) {
             open = next;
             whole = mqa_begins_group(spans, i);

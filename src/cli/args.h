@@ -85,6 +85,10 @@ typedef struct cli_common {
     CLI_OPTIONS_KV(c),                                                                                       \
     {.name = "kv-plain", .kind = CLI_FLAG, .out = &(c)->kv_plain,                                            \
      .help = "int8 and int4 without their Hadamard transform"}
+#define CLI_OPTIONS_DRAFT(n)                                                                                 \
+    {.name = "draft-max", .kind = CLI_INT, .out = (n), .value = "N", .lo = 0, .hi = 63,                      \
+     .help = "tokens that a step guesses from the texts themselves at most, default 16; 0: none. Changes no "\
+             "answer"}
 #define CLI_OPTIONS_MODEL(path)                                                                              \
     {.letter = 'm', .name = "model", .kind = CLI_TEXT, .out = (path), .value = "FILE",                       \
      .help = "the model, a GGUF file"}

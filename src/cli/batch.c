@@ -16,7 +16,7 @@ enum { RUNNING = 64, AT_ONCE = 2 * RUNNING };
 typedef struct batch_state {
     cli_common common;
     const char *model_path, *input, *output;
-    int64_t context;
+    int64_t context, draft_max;
     size_t kv_budget;
     char *own_output; /* where output has no name of its own */
     mqa_context *ctx;
@@ -222,6 +222,7 @@ static int create_engine(batch_state *s)
     o.context = s->context;
     o.kv_budget_bytes = s->kv_budget;
     o.max_running = RUNNING;
+    o.draft_max = (int)s->draft_max;
     o.k_type = s->common.kv[0];
     o.v_type = s->common.kv[1];
     o.kv_plain = s->common.kv_plain;
@@ -236,12 +237,15 @@ static void report(const batch_state *s, double seconds)
 {
     cli_progress_clear();
     if (s->common.json) {
-        cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s}", "output", s->output,
-                                 "completed", (json_int_t)s->n_done, "failed", (json_int_t)s->n_failed,
-                                 "skipped", (json_int_t)s->n_skipped, "prompt_tokens",
-                                 (json_int_t)s->prompt_tokens, "cached_tokens", (json_int_t)s->cached_tokens,
-                                 "generated_tokens", (json_int_t)s->generated_tokens, "seconds", seconds,
-                                 "recipe", mqa_engine_recipe(s->engine)));
+        mqa_engine_stats stats = {.struct_size = sizeof stats};
+        (void)mqa_engine_get_stats(s->engine, &stats, NULL);
+        cli_print_json(json_pack(
+            "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s}", "output", s->output, "completed",
+            (json_int_t)s->n_done, "failed", (json_int_t)s->n_failed, "skipped", (json_int_t)s->n_skipped,
+            "prompt_tokens", (json_int_t)s->prompt_tokens, "cached_tokens", (json_int_t)s->cached_tokens,
+            "generated_tokens", (json_int_t)s->generated_tokens, "drafted_tokens",
+            (json_int_t)stats.drafted_tokens, "accepted_tokens", (json_int_t)stats.accepted_tokens, "seconds",
+            seconds, "recipe", mqa_engine_recipe(s->engine)));
         return;
     }
     fprintf(
@@ -286,7 +290,7 @@ static int work(batch_state *s)
 
 int cli_batch(int argc, char **argv)
 {
-    batch_state s = {.common = CLI_COMMON_DEFAULT};
+    batch_state s = {.common = CLI_COMMON_DEFAULT, .draft_max = mqa_engine_options_default().draft_max};
     const cli_option table[] = {
         CLI_OPTIONS_MODEL(&s.model_path),
         {'o', "output", CLI_TEXT, &s.output, "FILE",
@@ -297,6 +301,7 @@ int cli_batch(int argc, char **argv)
          INT32_MAX, false},
         {0, "kv-budget", CLI_BYTES, &s.kv_budget, "BYTES", "of the KV cache, as 512MiB; default 2GiB", 1,
          1e18, false},
+        CLI_OPTIONS_DRAFT(&s.draft_max),
         CLI_OPTIONS_SESSION(&s.common),
         CLI_OPTIONS_CONTEXT(&s.common),
         CLI_OPTIONS_END,
@@ -314,7 +319,7 @@ int cli_batch(int argc, char **argv)
     while (s.n_flight > 0) drop(&s, s.n_flight - 1);
     if (s.file && fclose(s.file) != 0 && code == CLI_DONE)
         code = cli_error(CLI_FAILED, "%s: %s", s.output, strerror(errno));
-    mqa_token_index_destroy(&s.world.index);
+    mqa_languages_destroy(&s.world.languages);
     mqa_engine_destroy(&s.engine);
     mqa_model_destroy(&s.model);
     mqa_context_destroy(&s.ctx);

@@ -6,8 +6,8 @@
 #define MQA_CLI_BATCH_H
 
 #include "mqa/engine.h"
-#include "mqa/grammar.h"
 #include "openai/answer.h"
+#include "openai/languages.h"
 
 typedef struct batch_line {
     size_t number; /* in its file, from 1 */
@@ -24,8 +24,8 @@ typedef struct batch_line {
 typedef struct batch_world {
     const mqa_model *model;
     mqa_engine *engine;
-    mqa_token_index *index; /* made for the first line with a grammar */
-    const char *name;       /* the model's */
+    mqa_languages *languages; /* made for the first line with a grammar */
+    const char *name;         /* the model's */
 } batch_world;
 
 /* The line's JSON and custom_id, which is there: the file was looked at before. */

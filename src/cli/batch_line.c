@@ -82,11 +82,12 @@ void batch_free(batch_line *line)
 
 /* ---- running ---- */
 
-static bool make_index(batch_world *w, mqa_api_error *e)
+static bool make_languages(batch_world *w, mqa_api_error *e)
 {
     mqa_error err;
-    if (w->index) return true;
-    const mqa_status status = mqa_token_index_create(mqa_model_tokenizer(w->model), &w->index, &err);
+    if (w->languages) return true;
+    const mqa_status status =
+        mqa_languages_create(mqa_model_tokenizer(w->model), MQA_LANGUAGES_BYTES, &w->languages, &err);
     return status == MQA_OK || mqa_api_failed(e, status, &err);
 }
 
@@ -97,12 +98,12 @@ static bool submit(batch_world *w, batch_line *line, mqa_api_error *e)
     mqa_submission submission;
     mqa_error err;
     const int64_t n = (int64_t)line->prompt.n, context = mqa_engine_context(w->engine);
-    if (line->ask.format != MQA_ASK_TEXT && !make_index(w, e)) return false;
+    if (line->ask.format != MQA_ASK_TEXT && !make_languages(w, e)) return false;
     if (!mqa_request_of_ask(&line->ask, &line->prompt, mqa_ask_max_tokens(&line->ask, n, context, context),
                             &request, &bias, e))
         return false;
     mqa_status status = MQA_ERR_INVALID_ARGUMENT;
-    bool ok = mqa_constrain(&line->ask, w->index, &request.mask, e);
+    bool ok = mqa_constrain(&line->ask, w->languages, "", &request.mask, e);
     if (ok) {
         status = mqa_engine_submit(w->engine, &request, &submission, &err);
         line->id = submission.id;

@@ -1,27 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "calibrate.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "bench.h"
 #include "roofline.h"
 
 mqa_status calibrate_time(calibrate_fn *run, void *arg, double seconds, double *out, mqa_error *err)
 {
-    enum { LEAST = 5 };
-    double times[BENCH_MAX_REPEATS];
-    int n = 0;
+    enum { LEAST = 5, PATIENCE = 4 };
+    double all[BENCH_MAX_REPEATS], calm[BENCH_MAX_REPEATS];
+    int n = 0, n_calm = 0;
     MQA_TRY(run(arg, err)); /* caches, branch predictors, pages of memory */
     const double start = cli_now();
-    for (; n < BENCH_MAX_REPEATS && (n < LEAST || cli_now() - start < seconds); n++) {
+    for (; n < BENCH_MAX_REPEATS; n++) {
+        const double spent = cli_now() - start;
+        if (n >= LEAST && spent >= seconds && (n_calm >= LEAST || spent >= PATIENCE * seconds)) break;
+        const long interruptions = mqa_interruptions();
         const double t0 = cli_now();
         MQA_TRY(run(arg, err));
-        times[n] = cli_now() - t0;
+        all[n] = cli_now() - t0;
+        if (mqa_interruptions() == interruptions) calm[n_calm++] = all[n];
         if (cli_stop) return mqa_fail(err, MQA_ERR_CANCELLED, "calibration was stopped");
     }
+    double *times = n_calm >= LEAST ? calm : all;
+    if (times == calm) n = n_calm;
     bench_sort(times, n);
     *out = times[n / 4];
     return MQA_OK;
@@ -38,16 +46,32 @@ double calibrate_memory_share(const mqa_machine *roof, double bytes, double work
     return share > 1 ? 1 : share < 0.1 ? 0.1 : share;
 }
 
+/* By working set, in fine steps where the last cache overflows, which is about its size or less, as others on
+ * the machine have some of it. */
+static mqa_status measure_caches(mqa_context *ctx, mqa_machine *m, mqa_error *err)
+{
+    enum { LEAST = 8 << 20, MOST = 64 << 20 }; /* of a cache's size */
+    static const double parts[] = {1.0 / 32, 1.0 / 8, 0.25, 0.5, 0.625, 0.75, 0.875,
+                                   1,        1.25,    1.5,  2,   3,     4,    8};
+    const mqa_cpu *cpu = mqa_cpu_detect();
+    const double l2 = (double)cpu->l2_bytes * m->n_threads, l3 = (double)cpu->l3_bytes;
+    const double cache = fmin(fmax(fmax(l2, l3), LEAST), MOST);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        const double bytes = cache * parts[i];
+        m->caches[i].bytes = bytes;
+        m->caches[i].share = 1;
+        MQA_TRY(roofline_read(ctx, m->n_threads, (size_t)bytes, &m->caches[i].rate, err));
+        m->n_caches++;
+        if (cli_stop) return mqa_fail(err, MQA_ERR_CANCELLED, "calibration was stopped");
+    }
+    return MQA_OK;
+}
+
 static mqa_status measure_roof(mqa_context *ctx, mqa_machine *m, mqa_error *err)
 {
     const int threads = mqa_context_n_threads(ctx);
     MQA_TRY(roofline_read(ctx, threads, roofline_working_set(4, threads), &m->bandwidth, err));
-    for (size_t bytes = (size_t)1 << 20; bytes <= (size_t)256 << 20; bytes *= 4) {
-        const int i = m->n_caches++;
-        m->caches[i].bytes = (double)bytes;
-        MQA_TRY(roofline_read(ctx, threads, bytes, &m->caches[i].rate, err));
-        if (cli_stop) return mqa_fail(err, MQA_ERR_CANCELLED, "calibration was stopped");
-    }
+    MQA_TRY(measure_caches(ctx, m, err));
     MQA_TRY(roofline_peak(ctx, threads, MQA_KV_F32, ROOFLINE_SCORES, &m->peak[MQA_RATE_F32], err));
     MQA_TRY(roofline_peak(ctx, threads, MQA_KV_BF16, ROOFLINE_SCORES, &m->peak[MQA_RATE_BF16], err));
     MQA_TRY(roofline_peak(ctx, threads, MQA_KV_INT8, ROOFLINE_SCORES, &m->peak[MQA_RATE_INT8], err));
@@ -75,7 +99,7 @@ static void describe(const mqa_context *ctx, mqa_machine *m)
 mqa_status calibrate_machine(mqa_context *ctx, mqa_machine *out, mqa_error *err)
 {
     static char label[] = "calibrating";
-    enum { PARTS = 2 + MQA_WEIGHT_CLASSES + MQA_KV_TYPES };
+    enum { PARTS = 3 + MQA_WEIGHT_CLASSES + MQA_KV_TYPES };
     size_t done = 0;
     *out = (mqa_machine){0};
     describe(ctx, out);
@@ -86,11 +110,12 @@ mqa_status calibrate_machine(mqa_context *ctx, mqa_machine *out, mqa_error *err)
         cli_progress(label, ++done, PARTS);
     }
     for (int t = 0; t < MQA_KV_TYPES; t++) {
-        MQA_TRY(calibrate_attention(ctx, out, (mqa_kv_type)t, &out->attention[t],
-                                    &out->seconds_per_kv_value[t], err));
+        MQA_TRY(calibrate_attention(ctx, out, (mqa_kv_type)t, err));
         cli_progress(label, ++done, PARTS);
     }
     MQA_TRY(calibrate_overhead(ctx, out, err));
+    cli_progress(label, ++done, PARTS);
+    MQA_TRY(calibrate_streams(ctx, out, err));
     cli_progress_clear();
     return mqa_machine_check(out, err);
 }

@@ -14,14 +14,15 @@
 #include "mqa/model.h"
 #include "planner/planner.h"
 
-/* All figures of the context's machine, threads and instruction set; about twenty seconds. MQA_ERR_CANCELLED
+/* All figures of the context's machine, threads and instruction set; about forty seconds. MQA_ERR_CANCELLED
  * once cli_stop is set. */
 mqa_status calibrate_machine(mqa_context *ctx, mqa_machine *out, mqa_error *err);
 
 /* ---- its parts ---- */
 
-/* Seconds of run, called again and again for `seconds`, at least 5 times: the lower quartile, since others on
- * the machine only ever make it slower. */
+/* Seconds of run, called again and again for `seconds`, at least 5 times, up to four times as long where
+ * other programs interrupt it: the lower quartile of runs that weren't interrupted, since others on the
+ * machine only ever make it slower; of all where there are fewer than 5. */
 typedef mqa_status calibrate_fn(void *arg, mqa_error *err);
 mqa_status calibrate_time(calibrate_fn *run, void *arg, double seconds, double *out, mqa_error *err);
 
@@ -32,6 +33,18 @@ typedef struct calibrate_shape {
     uint32_t type;
 } calibrate_shape;
 mqa_status calibrate_model(mqa_context *ctx, const calibrate_shape *shape, mqa_model **out, mqa_error *err);
+
+/* Seconds of a step of such a model's session: n_tokens of each request, behind depth others that are made
+ * up. */
+typedef struct calibrate_step {
+    int requests;
+    int64_t depth, n_tokens;
+} calibrate_step;
+/* What the planner says of the same: a step of decoding, or a prompt if all tokens are new. */
+mqa_status calibrate_forecast(const mqa_machine *machine, const calibrate_shape *shape,
+                              const calibrate_step *step, mqa_times *out, mqa_error *err);
+mqa_status calibrate_session(mqa_context *ctx, const calibrate_shape *shape, const calibrate_step *step,
+                             double *seconds, mqa_error *err);
 
 /* Seconds of one layer's feed-forward part (gate, up and down of n_rows[i] rows, i < n), where layers follow
  * each other so that their weights come from memory: *working_set bytes of them; or one layer again and
@@ -56,10 +69,14 @@ double calibrate_memory_share(const mqa_machine *roof, double bytes, double work
 /* roof: bandwidth, caches, curve_bytes and peaks are there. */
 mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weight_class c, mqa_curve *out,
                             mqa_error *err);
-/* per_value: seconds that packing a value of K or V takes on one thread. */
-mqa_status calibrate_attention(mqa_context *ctx, const mqa_machine *roof, mqa_kv_type type, mqa_curve *out,
-                               double *per_value, mqa_error *err);
-/* machine: all but its seconds_per_…, which are filled in. */
+/* Fills in, for a format of K and V: the machine's curve of attention, seconds_per_score, and in
+ * seconds_per_kv_value what packing a value takes on one thread. */
+mqa_status calibrate_attention(mqa_context *ctx, mqa_machine *machine, mqa_kv_type type, mqa_error *err);
+/* machine: all but what is filled in, seconds_per_ step, layer, value, kv_value, granule, small_page, request
+ * and unit. */
 mqa_status calibrate_overhead(mqa_context *ctx, mqa_machine *machine, mqa_error *err);
+/* Last of all: caches[].share from steps of decoding whose working sets are that large, half weights and half
+ * K and V. The share is what makes the plan of such a step as long as the step. */
+mqa_status calibrate_streams(mqa_context *ctx, mqa_machine *machine, mqa_error *err);
 
 #endif

@@ -47,20 +47,24 @@ static mqa_status write_tokens(void *arg, mqa_error *err)
                               err);
 }
 
+static attention_work work_of(mqa_kv_type type, int head_dim, int64_t tokens)
+{
+    return (attention_work){.heads = KV_HEADS,
+                            .kv_heads = KV_HEADS,
+                            .head_dim_qk = head_dim,
+                            .head_dim_vo = head_dim,
+                            .k_type = type,
+                            .v_type = type,
+                            .hadamard = type == MQA_KV_INT8 || type == MQA_KV_INT4,
+                            .context = {.at = {tokens}, .n = 1},
+                            .requests = 1};
+}
+
 /* n numbers of rows over a cache of so many tokens. per_value: what writing takes; NULL: not wanted. */
-static mqa_status measure_rows(mqa_context *ctx, const mqa_machine *roof, mqa_kv_type type, int64_t tokens,
+static mqa_status measure_rows(mqa_context *ctx, const mqa_machine *roof, attention_work work,
                                const int *rows, int n, times *out, double *per_value, mqa_error *err)
 {
-    attention_work work = {.heads = KV_HEADS,
-                           .kv_heads = KV_HEADS,
-                           .head_dim_qk = HEAD_DIM,
-                           .head_dim_vo = HEAD_DIM,
-                           .k_type = type,
-                           .v_type = type,
-                           .hadamard = type == MQA_KV_INT8 || type == MQA_KV_INT4,
-                           .context = {.at = {tokens}, .n = 1},
-                           .requests = 1,
-                           .queries = rows[n - 1]};
+    work.queries = rows[n - 1];
     attention_rig rig = {.ctx = ctx, .work = &work};
     mqa_status status = attention_rig_make(&rig, err);
     for (int i = 0; status == MQA_OK && i < n; i++)
@@ -74,8 +78,28 @@ static mqa_status measure_rows(mqa_context *ctx, const mqa_machine *roof, mqa_kv
     return status;
 }
 
-mqa_status calibrate_attention(mqa_context *ctx, const mqa_machine *roof, mqa_kv_type type, mqa_curve *out,
-                               double *per_value, mqa_error *err)
+/* Products grow with the size of a head, what else a score takes doesn't: two sizes tell them apart. `whole`:
+ * seconds of SCORE_ROWS rows over CACHED_TOKENS keys of HEAD_DIM values. */
+enum { SMALL_HEAD_DIM = 32, SCORE_ROWS = 16 };
+static mqa_status measure_score(mqa_context *ctx, mqa_machine *m, mqa_kv_type type, double whole,
+                                mqa_error *err)
+{
+    static const int rows = SCORE_ROWS;
+    const double ratio = (double)HEAD_DIM / SMALL_HEAD_DIM, n = (double)KV_HEADS * CACHED_TOKENS * SCORE_ROWS;
+    times small;
+    MQA_TRY(measure_rows(ctx, m, work_of(type, SMALL_HEAD_DIM, CACHED_TOKENS), &rows, 1, &small, NULL, err));
+    m->seconds_per_score[type] = fmax((ratio * small.measured - whole) / (ratio - 1) / n, 0);
+    return MQA_OK;
+}
+
+/* What products take of the time that was measured, over a cache of so many tokens. */
+static double of_products(const mqa_machine *m, mqa_kv_type type, int rows, double measured)
+{
+    const double scores = (double)KV_HEADS * CACHED_TOKENS * rows;
+    return fmax(measured - scores * m->seconds_per_score[type], 0.1 * measured);
+}
+
+mqa_status calibrate_attention(mqa_context *ctx, mqa_machine *m, mqa_kv_type type, mqa_error *err)
 {
     const mqa_cache_config config = {.struct_size = sizeof config,
                                      .n_layers = 1,
@@ -86,15 +110,22 @@ mqa_status calibrate_attention(mqa_context *ctx, const mqa_machine *roof, mqa_kv
                                      .v_type = type,
                                      .page_tokens = 64};
     const int64_t tokens = MEMORY_BYTES / (int64_t)mqa_cache_page_bytes(&config) * 64;
-    times t[MQA_CURVE_POINTS];
-    MQA_TRY(
-        measure_rows(ctx, roof, type, CACHED_TOKENS, mqa_curve_rows, MQA_CURVE_POINTS, t, per_value, err));
-    for (int i = 0; i < MQA_CURVE_POINTS; i++) out->share[i] = t[i].arithmetic / t[i].measured;
-    MQA_TRY(measure_rows(ctx, roof, type, tokens, mqa_curve_rows, CALIBRATE_FROM_MEMORY, t, NULL, err));
+    mqa_curve *out = &m->attention[type];
+    times t[MQA_CURVE_POINTS], far[CALIBRATE_FROM_MEMORY];
+    MQA_TRY(measure_rows(ctx, m, work_of(type, HEAD_DIM, CACHED_TOKENS), mqa_curve_rows, MQA_CURVE_POINTS, t,
+                         &m->seconds_per_kv_value[type], err));
+    int at_score = 0;
+    while (mqa_curve_rows[at_score] != SCORE_ROWS) at_score++;
+    MQA_TRY(measure_score(ctx, m, type, t[at_score].measured, err));
     for (int i = 0; i < MQA_CURVE_POINTS; i++)
-        out->memory[i] = i < CALIBRATE_FROM_MEMORY
-                             ? calibrate_memory_share(roof, t[i].bytes, t[i].bytes,
-                                                      t[i].arithmetic / out->share[i], t[i].measured)
-                             : out->memory[i - 1];
+        out->share[i] = t[i].arithmetic / of_products(m, type, mqa_curve_rows[i], t[i].measured);
+    MQA_TRY(measure_rows(ctx, m, work_of(type, HEAD_DIM, tokens), mqa_curve_rows, CALIBRATE_FROM_MEMORY, far,
+                         NULL, err));
+    for (int i = 0; i < MQA_CURVE_POINTS; i++)
+        out->memory[i] =
+            i < CALIBRATE_FROM_MEMORY
+                ? calibrate_memory_share(m, far[i].bytes, far[i].bytes,
+                                         t[i].measured * ((double)tokens / CACHED_TOKENS), far[i].measured)
+                : out->memory[i - 1];
     return MQA_OK;
 }

@@ -4,51 +4,9 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <math.h>
-#include <stdlib.h>
 
 #include "base/memory.h"
 #include "calibrate.h"
-
-typedef struct session_run {
-    mqa_session *session;
-    int32_t *tokens;
-    float *logits;
-    int64_t depth, n_tokens;
-} session_run;
-
-static mqa_status run_session(void *arg, mqa_error *err)
-{
-    const session_run *r = arg;
-    const mqa_eval_item item = {
-        .tokens = r->tokens, .n_tokens = r->n_tokens, .want = MQA_LOGITS_LAST, .logits = r->logits};
-    MQA_TRY(mqa_session_truncate(r->session, 0, r->depth, err));
-    return mqa_session_eval(r->session, &item, 1, NULL, err);
-}
-
-/* Seconds of n_tokens after depth others. */
-static mqa_status time_model(mqa_context *ctx, const calibrate_shape *shape, int64_t depth, int64_t n_tokens,
-                             double *seconds, mqa_error *err)
-{
-    mqa_model *model = NULL;
-    MQA_TRY(calibrate_model(ctx, shape, &model, err));
-    mqa_session_options options = mqa_session_options_default();
-    options.context = depth + n_tokens;
-    session_run r = {.tokens = calloc((size_t)(depth + n_tokens), sizeof *r.tokens),
-                     .logits = malloc((size_t)shape->vocab * sizeof *r.logits),
-                     .n_tokens = depth};
-    mqa_status status = r.tokens && r.logits
-                            ? mqa_session_create(model, &options, &r.session, err)
-                            : mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory to calibrate in");
-    if (status == MQA_OK && depth > 0) status = run_session(&r, err);
-    r.depth = depth;
-    r.n_tokens = n_tokens;
-    if (status == MQA_OK) status = calibrate_time(run_session, &r, 0.3, seconds, err);
-    mqa_session_destroy(&r.session);
-    mqa_model_destroy(&model);
-    free(r.tokens);
-    free(r.logits);
-    return status;
-}
 
 /* Models so narrow that their products don't count, of one layer and of many. */
 static mqa_status measure_layers(mqa_context *ctx, mqa_machine *m, mqa_error *err)
@@ -62,10 +20,11 @@ static mqa_status measure_layers(mqa_context *ctx, mqa_machine *m, mqa_error *er
                              .head_dim = 64,
                              .vocab = 64,
                              .type = MQA_GGUF_Q8_0};
+    static const calibrate_step step = {.requests = 1, .depth = 48, .n_tokens = 1};
     double one, many;
-    MQA_TRY(time_model(ctx, &shape, 64, 1, &one, err));
+    MQA_TRY(calibrate_session(ctx, &shape, &step, &one, err));
     shape.layers = MANY;
-    MQA_TRY(time_model(ctx, &shape, 64, 1, &many, err));
+    MQA_TRY(calibrate_session(ctx, &shape, &step, &many, err));
     m->seconds_per_layer = many > one ? (many - one) / (MANY - 1) : 0;
     m->seconds_per_step = one > m->seconds_per_layer ? one - m->seconds_per_layer : 0;
     return MQA_OK;
@@ -113,29 +72,18 @@ static mqa_status measure_rest(mqa_context *ctx, const mqa_machine *m, int kv_he
                                .head_dim = HEAD_DIM,
                                .vocab = 64,
                                .type = MQA_GGUF_Q8_0};
-    const mqa_shape shape = {.layers = s.layers,
-                             .embd = s.embd,
-                             .ff = s.ff,
-                             .heads = s.heads,
-                             .kv_heads = s.kv_heads,
-                             .head_dim = s.head_dim,
-                             .vocab = s.vocab};
     mqa_machine without = *m, unit = *m;
     for (int t = 0; t < MQA_KV_TYPES; t++) without.seconds_per_kv_value[t] = unit.seconds_per_kv_value[t] = 0;
     without.seconds_per_value = 0;
     unit.seconds_per_value = 1;
-    mqa_demand demand;
-    mqa_demand_default(&demand);
-    demand.weights = s.type;
-    mqa_design design;
-    mqa_figures forecast, with;
+    static const calibrate_step step = {.requests = 1, .depth = 0, .n_tokens = ROWS};
+    mqa_times forecast, with;
     double seconds;
-    MQA_TRY(mqa_design_from_shape(&shape, &design, err));
-    MQA_TRY(mqa_forecast(&design, &without, &demand, ROWS, &forecast, err));
-    MQA_TRY(mqa_forecast(&design, &unit, &demand, ROWS, &with, err));
-    MQA_TRY(time_model(ctx, &s, 0, ROWS, &seconds, err));
-    *values = with.prompt.overhead - forecast.prompt.overhead;
-    *rest = seconds - forecast.prompt.seconds;
+    MQA_TRY(calibrate_forecast(&without, &s, &step, &forecast, err));
+    MQA_TRY(calibrate_forecast(&unit, &s, &step, &with, err));
+    MQA_TRY(calibrate_session(ctx, &s, &step, &seconds, err));
+    *values = with.overhead - forecast.overhead;
+    *rest = seconds - forecast.seconds;
     return MQA_OK;
 }
 
@@ -162,9 +110,44 @@ static mqa_status measure_rows(mqa_context *ctx, mqa_machine *m, mqa_error *err)
     return MQA_OK;
 }
 
+/* What a step of decoding takes longer than forecast, where requests have few keys to see. */
+enum { FEW_KEYS = 48, MANY_REQUESTS = 16 };
+static mqa_status measure_short(mqa_context *ctx, const mqa_machine *m, int kv_heads, int requests,
+                                double *rest, mqa_error *err)
+{
+    const calibrate_shape s = {.layers = LAYERS,
+                               .embd = 256,
+                               .ff = 256,
+                               .heads = HEADS,
+                               .kv_heads = kv_heads,
+                               .head_dim = HEAD_DIM,
+                               .vocab = 64,
+                               .type = MQA_GGUF_Q8_0};
+    const calibrate_step step = {.requests = requests, .depth = FEW_KEYS, .n_tokens = 1};
+    mqa_times forecast;
+    double seconds;
+    MQA_TRY(calibrate_forecast(m, &s, &step, &forecast, err));
+    MQA_TRY(calibrate_session(ctx, &s, &step, &seconds, err));
+    *rest = seconds - forecast.seconds;
+    return MQA_OK;
+}
+
+/* Many requests on many KV heads, on one, and one request. */
+static mqa_status measure_requests(mqa_context *ctx, mqa_machine *m, mqa_error *err)
+{
+    double many, few, one;
+    MQA_TRY(measure_short(ctx, m, HEADS, MANY_REQUESTS, &many, err));
+    MQA_TRY(measure_short(ctx, m, 1, MANY_REQUESTS, &few, err));
+    MQA_TRY(measure_short(ctx, m, 1, 1, &one, err));
+    m->seconds_per_unit = fmax(many - few, 0) / (MANY_REQUESTS * LAYERS * (HEADS - 1));
+    m->seconds_per_request = fmax((few - one) / (MANY_REQUESTS - 1) - LAYERS * m->seconds_per_unit, 0);
+    return MQA_OK;
+}
+
 mqa_status calibrate_overhead(mqa_context *ctx, mqa_machine *machine, mqa_error *err)
 {
     MQA_TRY(measure_layers(ctx, machine, err));
     MQA_TRY(measure_streams(ctx, machine, err));
-    return measure_rows(ctx, machine, err);
+    MQA_TRY(measure_rows(ctx, machine, err));
+    return measure_requests(ctx, machine, err);
 }

@@ -50,9 +50,9 @@ static void print_cell(const compare_job *job, const mqa_compare_cell *c)
         printf("   more than --memory for all designs together\n");
         return;
     }
-    printf(" %10.3f %10.3f %6.1f %% %11.1f %6.0f %%  %s\n", c->seconds * 1e3, c->plan_seconds * 1e3,
-           100 * mqa_compare_error(c), mqa_compare_rate(c, c->seconds), 100 * c->limit_seconds / c->seconds,
-           mqa_bound_name(c->bound));
+    printf(" %10.3f %5.0f %% %10.3f %6.1f %% %11.1f %6.0f %%  %s\n", c->seconds * 1e3, 100 * c->spread,
+           c->plan_seconds * 1e3, 100 * mqa_compare_error(c), mqa_compare_rate(c, c->seconds),
+           100 * c->limit_seconds / c->seconds, mqa_bound_name(c->bound));
 }
 
 static void print_group_title(const mqa_compare_cell *c)
@@ -61,8 +61,8 @@ static void print_group_title(const mqa_compare_cell *c)
         printf("\nprompt of %" PRId64 " tokens\n", c->context);
     else
         printf("\na token for %d request%s of %" PRId64 "\n", c->batch, c->batch == 1 ? "" : "s", c->context);
-    printf("  %-8s %11s %10s %10s %8s %11s %8s  %s\n", "design", "KV cache", "ms", "plan ms", "error",
-           "tokens/s", "of limit", "bound");
+    printf("  %-8s %11s %10s %7s %10s %8s %11s %8s  %s\n", "design", "KV cache", "ms", "spread", "plan ms",
+           "error", "tokens/s", "of limit", "bound");
 }
 
 void compare_print_table(const compare_job *job)
@@ -100,9 +100,10 @@ static json_t *cell_json(const compare_job *job, const mqa_compare_cell *c)
                           (int)c->left_out);
     if (!o || c->left_out) return o;
     json_t *measured =
-        json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:i}", "kv_bytes", (json_int_t)c->kv_bytes, "ms",
-                  c->seconds * 1e3, "ms_best", c->best * 1e3, "tokens_per_s", mqa_compare_rate(c, c->seconds),
-                  "error", mqa_compare_error(c), "of_limit", c->limit_seconds / c->seconds, "runs", c->runs);
+        json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:i}", "kv_bytes", (json_int_t)c->kv_bytes, "ms",
+                  c->seconds * 1e3, "ms_best", c->best * 1e3, "spread", c->spread, "tokens_per_s",
+                  mqa_compare_rate(c, c->seconds), "error", mqa_compare_error(c), "of_limit",
+                  c->limit_seconds / c->seconds, "runs", c->runs);
     json_object_update(o, measured);
     json_decref(measured);
     return o;
@@ -123,20 +124,19 @@ void compare_print_json(const compare_job *job)
 void compare_write_csv(const compare_job *job, FILE *out)
 {
     const mqa_compare_result *r = job->result;
-    fprintf(
-        out,
-        "design,phase,context,requests,kv_heads,plan_kv_bytes,kv_bytes,ms,ms_best,plan_ms,error,tokens_per_s,"
-        "limit_ms,of_limit,bound,runs\n");
+    fprintf(out, "design,phase,context,requests,kv_heads,plan_kv_bytes,kv_bytes,ms,ms_best,spread,plan_ms,"
+                 "error,tokens_per_s,"
+                 "limit_ms,of_limit,bound,runs\n");
     for (int i = 0; i < r->n_cells; i++) {
         const mqa_compare_cell *c = &r->cells[i];
         fprintf(out, "%s,%s,%" PRId64 ",%d,%d,%zu,", label_of(job, c), c->prompt ? "prompt" : "decode",
                 c->context, c->batch, r->info[c->design].n_kv_heads, c->plan_kv_bytes);
         if (c->left_out)
-            fprintf(out, ",,,%.6g,,,%.6g,,%s,0\n", c->plan_seconds * 1e3, c->limit_seconds * 1e3,
+            fprintf(out, ",,,,%.6g,,,%.6g,,%s,0\n", c->plan_seconds * 1e3, c->limit_seconds * 1e3,
                     mqa_bound_name(c->bound));
         else
-            fprintf(out, "%zu,%.6g,%.6g,%.6g,%.4f,%.6g,%.6g,%.4f,%s,%d\n", c->kv_bytes, c->seconds * 1e3,
-                    c->best * 1e3, c->plan_seconds * 1e3, mqa_compare_error(c),
+            fprintf(out, "%zu,%.6g,%.6g,%.4f,%.6g,%.4f,%.6g,%.6g,%.4f,%s,%d\n", c->kv_bytes, c->seconds * 1e3,
+                    c->best * 1e3, c->spread, c->plan_seconds * 1e3, mqa_compare_error(c),
                     mqa_compare_rate(c, c->seconds), c->limit_seconds * 1e3, c->limit_seconds / c->seconds,
                     mqa_bound_name(c->bound), c->runs);
     }

@@ -21,7 +21,7 @@ static int calibrate_now(mqa_context *ctx, const char *key, mqa_machine *out)
 {
     mqa_error err;
     char path[1024];
-    fprintf(stderr, "calibrating for this machine, once: about half a minute in which others should rest\n");
+    fprintf(stderr, "calibrating for this machine, once: about a minute in which others should rest\n");
     mqa_status status = calibrate_machine(ctx, out, &err);
     if (status != MQA_OK) return cli_error_status(status, &err);
     status = mqa_machine_save(key, out, path, sizeof path, &err);

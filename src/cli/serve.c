@@ -15,7 +15,7 @@ typedef struct serve_options {
     cli_common common;
     mqa_service_options service;
     const char *admission, *folder;
-    int64_t port, max_connections;
+    int64_t port, max_connections, draft_max;
     double drain_seconds;
     bool quiet;
 } serve_options;
@@ -93,6 +93,7 @@ int cli_serve(int argc, char **argv)
     mqa_service_options *s = &o.service;
     o.port = s->port;
     o.max_connections = s->max_connections;
+    o.draft_max = s->draft_max;
     const cli_option table[] = {
         CLI_OPTIONS_MODEL(&s->model_path),
         {0, "host", CLI_TEXT, &s->host, "ADDRESS",
@@ -107,6 +108,13 @@ int cli_serve(int argc, char **argv)
         {0, "admission", CLI_TEXT, &o.admission, "reserve|overcommit",
          "let in what is sure to finish (default), or more, and put some back when memory is short", 0, 0,
          false},
+        CLI_OPTIONS_DRAFT(&o.draft_max),
+        {0, "spill", CLI_TEXT, &s->spill, "DIR|off",
+         "what overcommit puts back goes to files there while it waits (default: spill in the state folder), "
+         "or is computed again",
+         0, 0, false},
+        {0, "spill-limit", CLI_BYTES, &s->spill_limit, "BYTES", "there at most (default: as --kv-budget)", 1,
+         CLI_MAX_INT, false},
         {0, "max-tokens", CLI_INT, &s->default_max_tokens, "N",
          "of a chat's answer, where the request doesn't say; default 1024", 1, INT32_MAX, false},
         {0, "queue-seconds", CLI_REAL, &s->queue_seconds, "S",
@@ -137,8 +145,13 @@ int cli_serve(int argc, char **argv)
     mqa_error err;
     if (mqa_admission_parse(o.admission, &s->admission, &err) != MQA_OK)
         return cli_error(CLI_USAGE, "--admission: %s", err.message);
+    if (s->admission != MQA_ADMISSION_OVERCOMMIT && (s->spill || s->spill_limit > 0))
+        return cli_error(CLI_USAGE,
+                         "--spill and --spill-limit are for --admission overcommit: nothing is put "
+                         "back otherwise");
     s->port = (int)o.port;
     s->max_connections = (int)o.max_connections;
+    s->draft_max = (int)o.draft_max;
     s->k_type = o.common.kv[0];
     s->v_type = o.common.kv[1];
     s->kv_plain = o.common.kv_plain;

@@ -11,13 +11,13 @@
 #include "server/store.h"
 
 typedef struct tenant_options {
-    const char *folder;
+    const char *folder, *models;
     size_t budget;
-    int64_t tokens_per_minute, weight;
+    int64_t tokens_per_minute, weight, priority;
     bool is_operator, no_operator, new_key, json;
 } tenant_options;
 
-enum { NOT_SAID = -1 }; /* of numbers that may be set or left */
+enum { NOT_SAID = -1000 }; /* of numbers that may be set or left */
 
 static int failed(mqa_status status, const mqa_error *err)
 {
@@ -26,9 +26,10 @@ static int failed(mqa_status status, const mqa_error *err)
 
 static json_t *tenant_json(const mqa_tenant_record *t)
 {
-    return json_pack("{s:s, s:I, s:I, s:I, s:b}", "name", t->name, "budget_bytes",
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:b}", "name", t->name, "budget_bytes",
                      (json_int_t)t->budget_bytes, "tokens_per_minute", (json_int_t)t->tokens_per_minute,
-                     "weight", (json_int_t)t->weight, "operator", t->is_operator);
+                     "weight", (json_int_t)t->weight, "priority", (json_int_t)t->priority, "models",
+                     t->models, "operator", t->is_operator);
 }
 
 /* What was said on the command line, into the tenant. */
@@ -37,6 +38,8 @@ static void apply(const tenant_options *o, mqa_tenant_record *t)
     if (o->budget != SIZE_MAX) t->budget_bytes = (int64_t)o->budget;
     if (o->tokens_per_minute != NOT_SAID) t->tokens_per_minute = o->tokens_per_minute;
     if (o->weight != NOT_SAID) t->weight = o->weight;
+    if (o->priority != NOT_SAID) t->priority = o->priority;
+    if (o->models) snprintf(t->models, sizeof t->models, "%s", o->models);
     if (o->is_operator) t->is_operator = true;
     if (o->no_operator) t->is_operator = false;
 }
@@ -116,9 +119,10 @@ static int list_one(const tenant_options *o, mqa_store *store, const mqa_tenant_
     char rate[32] = "-", name[2 * MQA_TENANT_NAME];
     if (t->tokens_per_minute) snprintf(rate, sizeof rate, "%lld", (long long)t->tokens_per_minute);
     snprintf(name, sizeof name, "%s%s", t->name, t->is_operator ? " (operator)" : "");
-    printf("%-28s %12s %12s %9lld %10lld %14lld %14lld\n", name,
+    printf("%-28s %12s %12s %9lld %9lld %10lld %14lld %14lld  %s\n", name,
            t->budget_bytes ? cli_bytes((double)t->budget_bytes) : "-", rate, (long long)t->weight,
-           (long long)sum.n_requests, (long long)sum.prompt_tokens, (long long)sum.completion_tokens);
+           (long long)t->priority, (long long)sum.n_requests, (long long)sum.prompt_tokens,
+           (long long)sum.completion_tokens, t->models[0] ? t->models : "all");
     return CLI_DONE;
 }
 
@@ -130,8 +134,8 @@ static int list(const tenant_options *o, mqa_store *store)
     mqa_status status = mqa_store_list(store, &all, &n, &err);
     if (status != MQA_OK) return cli_error_status(status, &err);
     if (!o->json)
-        printf("%-28s %12s %12s %9s %10s %14s %14s\n", "tenant", "KV budget", "tokens/min", "weight",
-               "requests", "prompt tokens", "answer tokens");
+        printf("%-28s %12s %12s %9s %9s %10s %14s %14s  %s\n", "tenant", "KV budget", "tokens/min", "weight",
+               "priority", "requests", "prompt tokens", "answer tokens", "models");
     int code = CLI_DONE;
     for (size_t i = 0; i < n && code == CLI_DONE; i++) code = list_one(o, store, &all[i]);
     free(all);
@@ -145,7 +149,9 @@ static int dispatch(const tenant_options *o, const char *verb, const char *name)
     if (!needs_name && name) return cli_error(CLI_USAGE, "unexpected word '%.80s' after list", name);
     char folder[4096];
     mqa_error err;
-    mqa_status status = mqa_keys_init(&err);
+    mqa_status status = o->models ? mqa_tenant_check_models(o->models, &err) : MQA_OK;
+    if (status != MQA_OK) return cli_error(CLI_USAGE, "--models: %s", err.message);
+    status = mqa_keys_init(&err);
     if (status == MQA_OK) status = mqa_state_folder(o->folder, folder, sizeof folder, &err);
     mqa_store *store = NULL;
     if (status == MQA_OK) status = mqa_store_open(folder, &store, &err);
@@ -160,7 +166,8 @@ static int dispatch(const tenant_options *o, const char *verb, const char *name)
 
 int cli_tenant(int argc, char **argv)
 {
-    tenant_options o = {.budget = SIZE_MAX, .tokens_per_minute = NOT_SAID, .weight = NOT_SAID};
+    tenant_options o = {
+        .budget = SIZE_MAX, .tokens_per_minute = NOT_SAID, .weight = NOT_SAID, .priority = NOT_SAID};
     const cli_option table[] = {
         {0, "state", CLI_TEXT, &o.folder, "DIR", "the server's state folder (default: ~/.local/state/mqa)", 0,
          0, false},
@@ -170,6 +177,9 @@ int cli_tenant(int argc, char **argv)
          CLI_MAX_INT, false},
         {0, "weight", CLI_INT, &o.weight, "N", "of its turns where tenants wait for each other, default 1", 1,
          1000, false},
+        {0, "priority", CLI_INT, &o.priority, "N",
+         "its requests start before those of tenants with less, default 0", -100, 100, false},
+        {0, "models", CLI_TEXT, &o.models, "NAME,…", "it may use only these; '' (default): all", 0, 0, false},
         {0, "operator", CLI_FLAG, &o.is_operator, NULL, "may see all tenants' figures", 0, 0, false},
         {0, "no-operator", CLI_FLAG, &o.no_operator, NULL, "may not", 0, 0, false},
         {0, "new-key", CLI_FLAG, &o.new_key, NULL, "set: a new key in the place of the old one", 0, 0, false},

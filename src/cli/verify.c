@@ -150,14 +150,14 @@ static mqa_status take_events(verify_run *r, uint64_t id, bool *over, mqa_error 
 static bool constrain(const verify_run *r, mqa_token_mask *out, mqa_api_error *e)
 {
     const mqa_tokenizer *tokenizer = mqa_model_tokenizer(r->model);
-    mqa_token_index *index = NULL;
+    mqa_languages *languages = NULL;
     mqa_error err;
     if (r->ask.format != MQA_ASK_TEXT) {
-        const mqa_status status = mqa_token_index_create(tokenizer, &index, &err);
+        const mqa_status status = mqa_languages_create(tokenizer, 0, &languages, &err);
         if (status != MQA_OK) return mqa_api_failed(e, status, &err);
     }
-    const bool ok = mqa_constrain(&r->ask, index, out, e);
-    mqa_token_index_destroy(&index);
+    const bool ok = mqa_constrain(&r->ask, languages, "", out, e);
+    mqa_languages_destroy(&languages);
     return ok;
 }
 

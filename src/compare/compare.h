@@ -8,8 +8,8 @@
  *     mqa_compare_destroy(&c);
  *
  * All designs' models and caches are there at the same time, and their runs alternate, so that whatever else
- * the machine does meets all of them; a cell's figure is the median. Contexts are reached by made-up K and V
- * (mqa_session_fill), what is timed is the real thing.
+ * the machine does meets all of them; a cell's figure is the median, of more runs where they spread. Contexts
+ * are reached by made-up K and V (mqa_session_fill), what is timed is the real thing.
  *
  * One thread at a time, which must be the context's own.
  *
@@ -59,9 +59,11 @@ typedef struct mqa_compare_cell {
     mqa_bound bound;
     /* Measured: */
     size_t kv_bytes; /* pages in use, mqa_session_kv_bytes */
-    double seconds;  /* the median of runs */
+    double seconds;  /* the median of runs that no other program interrupted; of all, if those are few */
     double best;     /* the shortest of them: what it takes when nothing else runs */
-    int runs;
+    double spread;   /* the middle half of them, from its shortest to its longest, beside the median */
+    int runs;        /* that the median is of */
+    bool calm;       /* they weren't interrupted */
 } mqa_compare_cell;
 
 /* How far the plan is off: (planned - measured) / measured. */

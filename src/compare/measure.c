@@ -11,8 +11,10 @@
 #include "compare/inside.h"
 #include "model/session.h"
 
-enum { MAX_ROUNDS = 64, BURST = 8, SAMPLES = MAX_ROUNDS * BURST };
-static const double BURST_SECONDS = 0.03; /* after it a design's turn is over */
+enum { MAX_ROUNDS = 64, BURST = 16, MAX_SETS = 3, SAMPLES = MAX_SETS * MAX_ROUNDS * BURST, ENOUGH = 3 };
+static const double WARM_SECONDS = 0.01, /* of a design's turn, which aren't counted */
+    BURST_SECONDS = 0.04,                /* counted, after which the turn is over */
+    WIDE = 0.1;                          /* a spread of samples that asks for more of them */
 
 static int ascending(const void *a, const void *b)
 {
@@ -122,11 +124,17 @@ const mqa_compare_result *mqa_compare_result_of(const mqa_compare *compare)
 
 /* ---- timed runs ---- */
 
-/* One design's samples of a cell. */
+/* One design's samples of a cell: all, and those in which no other program took a CPU. */
 typedef struct samples {
-    double seconds[SAMPLES];
-    int n;
+    double seconds[SAMPLES], calm[SAMPLES];
+    int n, n_calm;
 } samples;
+
+static void add_sample(samples *s, double seconds, bool calm)
+{
+    s->seconds[s->n++] = seconds;
+    if (calm) s->calm[s->n_calm++] = seconds;
+}
 
 /* Brings each request to context - 1 tokens, what decoding finds before it; contexts ascend. Other requests
  * are emptied. */
@@ -174,38 +182,69 @@ static mqa_status prompt(mqa_compare *c, mqa_compare_cell *cell, double *seconds
     return mqa_session_truncate(s, sequence, 0, err);
 }
 
-/* A design's turn: steps of decoding until some time has passed, the first of which only warms up, since the
- * caches hold another design's; or one prompt. */
+/* A design's turn: steps of decoding until some time has passed, the first of which only warm up, since the
+ * CPU's caches hold another design's, and give them up step by step; or one prompt. */
 static mqa_status turn(mqa_compare *c, mqa_compare_cell *cell, samples *out, mqa_error *err)
 {
-    if (cell->prompt) return prompt(c, cell, &out->seconds[out->n++], err);
-    double spent = 0, first;
-    MQA_TRY(decode(c, cell, &first, err));
+    double seconds, warm = 0, spent = 0;
+    long before = mqa_interruptions();
+    if (cell->prompt) {
+        MQA_TRY(prompt(c, cell, &seconds, err));
+        add_sample(out, seconds, mqa_interruptions() == before);
+        return MQA_OK;
+    }
+    for (; warm < WARM_SECONDS; warm += seconds) MQA_TRY(decode(c, cell, &seconds, err));
     for (int i = 0; i < BURST && spent < BURST_SECONDS; i++) {
-        MQA_TRY(decode(c, cell, &out->seconds[out->n], err));
-        spent += out->seconds[out->n++];
+        before = mqa_interruptions();
+        MQA_TRY(decode(c, cell, &seconds, err));
+        add_sample(out, seconds, mqa_interruptions() == before);
+        spent += seconds;
     }
     return MQA_OK;
 }
 
-/* The designs of one context and batch, in turns. */
+/* The median and what lies around it, of calm samples if there are enough; sorts them. */
+static void sum_up(samples *s, mqa_compare_cell *cell)
+{
+    double *x = s->n_calm >= ENOUGH ? s->calm : s->seconds;
+    const int n = s->n_calm >= ENOUGH ? s->n_calm : s->n;
+    cell->seconds = median(x, n);
+    cell->best = x[0];
+    cell->spread = (x[3 * (n - 1) / 4] - x[(n - 1) / 4]) / cell->seconds;
+    cell->runs = n;
+    cell->calm = x == s->calm;
+}
+
+/* A set of rounds, in each of which every design has its turn. *wide: some design's samples lie so far apart,
+ * or were disturbed so often, that its median means little. */
+static mqa_status measure_set(mqa_compare *c, mqa_compare_cell *group, samples *s, bool *wide, mqa_error *err)
+{
+    const int n = c->result.n_designs;
+    const int rounds = group->prompt ? (c->options.rounds + 1) / 2 : c->options.rounds;
+    for (int round = 0; round < rounds; round++)
+        for (int i = 0; i < n; i++) MQA_TRY(turn(c, &group[i], &s[i], err));
+    *wide = false;
+    for (int i = 0; i < n; i++) {
+        sum_up(&s[i], &group[i]);
+        *wide |= group[i].spread > WIDE || !group[i].calm;
+    }
+    return MQA_OK;
+}
+
+/* The designs of one context and batch, in turns, again if samples spread; of prompts, which take seconds,
+ * once again. */
 static mqa_status measure_group(mqa_compare *c, mqa_compare_cell *group, samples *s, size_t *done,
                                 size_t total, mqa_error *err)
 {
     const int n = c->result.n_designs;
     const int most = (int)mqa_compare_last(c->options.batches, c->options.n_batches);
-    const int rounds = group->prompt ? (c->options.rounds + 1) / 2 : c->options.rounds;
     for (int i = 0; i < n; i++) {
-        s[i].n = 0;
+        s[i].n = s[i].n_calm = 0;
         MQA_TRY(fill(c->sessions[i], group->context, group->prompt ? 0 : group->batch, most, err));
     }
-    for (int round = 0; round < rounds; round++)
-        for (int i = 0; i < n; i++) MQA_TRY(turn(c, &group[i], &s[i], err));
-    for (int i = 0; i < n; i++) {
-        group[i].seconds = median(s[i].seconds, s[i].n); /* which sorts them */
-        group[i].best = s[i].seconds[0];
-        group[i].runs = s[i].n;
-    }
+    bool wide = true;
+    for (int sets = group->prompt ? MAX_SETS - 1 : MAX_SETS; wide && sets > 0; sets--)
+        MQA_TRY(measure_set(c, group, s, &wide, err));
     *done += (size_t)n;
     return mqa_compare_report(c, "comparing", *done, total, err);
 }

@@ -173,7 +173,6 @@ static mqa_status share(mqa_builder *b, const mqa_gguf *base, const base_shape *
 
 /* ---- latent attention ---- */
 
-/* DeepSeek-V2's ratios, as mqa_design_vary has them. */
 typedef struct latent_shape {
     int rank, rope, nope, v_dim;
 } latent_shape;
@@ -237,8 +236,10 @@ static mqa_status add_latent_layer(mqa_builder *b, const base_shape *s, const la
 
 static mqa_status make_latent(mqa_builder *b, const mqa_gguf *base, base_shape *s, mqa_error *err)
 {
-    const latent_shape l = {
-        .rank = 4 * s->head_dim, .rope = s->head_dim / 2, .nope = s->head_dim, .v_dim = s->head_dim};
+    const latent_shape l = {.rank = mqa_mla_rank(s->head_dim),
+                            .rope = mqa_mla_rope_dims(s->head_dim),
+                            .nope = s->head_dim,
+                            .v_dim = s->head_dim};
     if (strcmp(s->arch, "llama") != 0)
         return mqa_fail(err, MQA_ERR_UNSUPPORTED, "%s has norms or windows that deepseek2 hasn't", s->arch);
     if (l.rank + l.rope > 1024 || l.rope < 2 || l.rope % 2 != 0)

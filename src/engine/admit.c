@@ -6,17 +6,9 @@
 
 enum { MOST_OVERTAKEN = 16, MOST_LOOKED_AT = 64 };
 
-/* What a choice may begin with: the first length tokens of a sequence. */
-typedef struct source {
-    int sequence; /* -1: nothing */
-    int64_t length;
-    mqa_prefix_node *node; /* where it is a checkpoint */
-    int64_t matched;       /* tokens that the tenant's tree has, checkpoint or not */
-} source;
-
 /* ---- where to begin ---- */
 
-static void consider(source *best, int sequence, int64_t length, mqa_prefix_node *node)
+static void consider(mqa_source *best, int sequence, int64_t length, mqa_prefix_node *node)
 {
     if (length <= best->length) return;
     best->sequence = sequence;
@@ -24,9 +16,9 @@ static void consider(source *best, int sequence, int64_t length, mqa_prefix_node
     best->node = node;
 }
 
-static source find_source(mqa_engine *engine, const mqa_choice *choice)
+static mqa_source find_source(mqa_engine *engine, const mqa_choice *choice)
 {
-    source best = {.sequence = -1};
+    mqa_source best = {.sequence = -1};
     if (!mqa_job_shares(engine, choice->job)) return best;
     mqa_tenant *tenant = choice->job->tenant;
     const int64_t limit = choice->n_text - 1;
@@ -40,7 +32,8 @@ static source find_source(mqa_engine *engine, const mqa_choice *choice)
     for (const mqa_job *job = engine->running.first; job; job = job->next)
         for (int i = 0; i < job->n_choices && job->tenant == tenant; i++) {
             const mqa_choice *other = &job->choices[i];
-            if (other->state != MQA_CHOICE_RUNNING || !mqa_job_shares(engine, job)) continue;
+            if (other == choice || other->state != MQA_CHOICE_RUNNING || !mqa_job_shares(engine, job))
+                continue;
             const int64_t most = other->length < limit ? other->length : limit;
             if (most <= best.length) continue;
             const int64_t common = mqa_common_tokens(choice->text, other->text, most);
@@ -50,9 +43,14 @@ static source find_source(mqa_engine *engine, const mqa_choice *choice)
     return best;
 }
 
+int64_t mqa_choice_cached(mqa_engine *engine, const mqa_choice *choice)
+{
+    return find_source(engine, choice).length;
+}
+
 /* Whether more of its prompt than a source has is being computed for another choice, which is then asked to
  * leave it. */
-static bool is_being_computed(const mqa_engine *engine, const mqa_choice *choice, const source *have)
+static bool is_being_computed(const mqa_engine *engine, const mqa_choice *choice, const mqa_source *have)
 {
     if (!mqa_job_shares(engine, choice->job)) return false;
     const int64_t limit = choice->n_text - 1;
@@ -76,14 +74,14 @@ static bool is_being_computed(const mqa_engine *engine, const mqa_choice *choice
 /* ---- whether there is room ---- */
 
 /* What comes back into use with the source's whole pages. */
-static size_t brought_back(const mqa_engine *engine, const source *from)
+static size_t brought_back(const mqa_engine *engine, const mqa_source *from)
 {
     if (from->sequence < 0) return 0;
     return mqa_session_kept_bytes(engine->session, from->sequence,
                                   from->length / engine->page_tokens * engine->page_tokens);
 }
 
-static size_t claim_from(const mqa_engine *engine, const mqa_choice *choice, const source *from)
+static size_t claim_from(const mqa_engine *engine, const mqa_choice *choice, const mqa_source *from)
 {
     const mqa_session_most most = mqa_session_most_bytes(engine->session, from->length,
                                                          mqa_choice_longest(engine, choice), MQA_LEAST_PART);
@@ -108,7 +106,7 @@ static mqa_account *account_of(const mqa_engine *engine, const mqa_job *job)
 }
 
 /* A copy of an open page may be needed, for which others' checkpoints go. */
-static bool fork_into(mqa_engine *engine, const source *from, int sequence, const mqa_account *account)
+static bool fork_into(mqa_engine *engine, const mqa_source *from, int sequence, const mqa_account *account)
 {
     for (;;) {
         const mqa_status status =
@@ -119,30 +117,40 @@ static bool fork_into(mqa_engine *engine, const source *from, int sequence, cons
     }
 }
 
+/* Its beginning in a new sequence: what was spilled, or the source. Tokens; -1: no room. */
+static int64_t begin_with(mqa_engine *engine, mqa_choice *choice, int sequence, const mqa_source *from)
+{
+    const mqa_account *account = account_of(engine, choice->job);
+    const int64_t restored = mqa_spill_in(engine, choice, sequence, account, from);
+    if (restored != 0) return restored;
+    return from->length == 0 || fork_into(engine, from, sequence, account) ? from->length : -1;
+}
+
 /* Gives the choice a sequence that begins with the source. */
-static bool run_choice(mqa_engine *engine, mqa_choice *choice, const source *from)
+static bool run_choice(mqa_engine *engine, mqa_choice *choice, const mqa_source *from)
 {
     mqa_account *account = account_of(engine, choice->job);
     const int sequence = mqa_open_sequence(engine, account, from->node);
     if (sequence < 0) return false;
-    if (from->length > 0 && !fork_into(engine, from, sequence, account)) {
+    const int64_t length = begin_with(engine, choice, sequence, from);
+    if (length < 0) {
         mqa_session_close(engine->session, sequence);
         return false;
     }
     if (from->node) mqa_lru_touch(&engine->lru, from->node);
     mqa_session_evict(engine->session, sequence);
     choice->sequence = sequence;
-    choice->length = from->length;
+    choice->length = length;
     choice->state = MQA_CHOICE_RUNNING;
     /* Where others have come before, but nothing is left to begin with. */
     if (from->matched > from->length) mqa_mark(choice, mqa_mark_for(engine, choice, from->matched));
     return true;
 }
 
-static const source nothing = {.sequence = -1};
+static const mqa_source nothing = {.sequence = -1};
 
 /* From the source, or without one where its own pages stand in the way. more: what else the job claims. */
-static room try_choice(mqa_engine *engine, mqa_choice *choice, const source *from, size_t more)
+static room try_choice(mqa_engine *engine, mqa_choice *choice, const mqa_source *from, size_t more)
 {
     room r =
         room_for(engine, choice->job, claim_from(engine, choice, from) + brought_back(engine, from) + more);
@@ -172,7 +180,7 @@ static void has_started(mqa_engine *engine, mqa_job *job)
     tenant->counters.cached_tokens += (uint64_t)job->cached_tokens;
 }
 
-static room try_job(mqa_engine *engine, mqa_job *job, const source *from)
+static room try_job(mqa_engine *engine, mqa_job *job, const mqa_source *from)
 {
     if (engine->n_choices + job->n_choices > engine->options.max_running) return NO_ROOM;
     size_t more = 0;
@@ -185,7 +193,7 @@ static room try_job(mqa_engine *engine, mqa_job *job, const source *from)
 /* ---- in which order ---- */
 
 /* The tenant's next job that needn't wait for a beginning; NULL: there is none. */
-static mqa_job *next_of(mqa_engine *engine, const mqa_tenant *tenant, source *from)
+static mqa_job *next_of(mqa_engine *engine, const mqa_tenant *tenant, mqa_source *from)
 {
     int looks = 0;
     for (mqa_job *job = tenant->waiting.first; job && looks++ < MOST_LOOKED_AT; job = job->next) {
@@ -215,7 +223,7 @@ static mqa_job *most_patient(const mqa_engine *engine)
 /* One job of the tenant; whether it started. */
 static bool admit_one(mqa_engine *engine, mqa_tenant *tenant)
 {
-    source from;
+    mqa_source from;
     mqa_job *job = next_of(engine, tenant, &from);
     if (!job) return false;
     const room r = try_job(engine, job, &from);
@@ -242,33 +250,53 @@ static bool resume(mqa_engine *engine)
                 if (c->state == MQA_CHOICE_PREEMPTED && (!first || job->id < first->job->id)) first = c;
             }
         if (!first) return true;
-        const source from = find_source(engine, first);
+        const mqa_source from = find_source(engine, first);
         if (try_choice(engine, first, &from, 0) != ROOM) return false;
     }
 }
 
-void mqa_admit(mqa_engine *engine)
+/* The tenants of a priority, in turns, as long as any has a job that can start. */
+static void admit_all(mqa_engine *engine, int priority)
 {
-    if (!resume(engine)) return;
-    for (mqa_job *job; (job = most_patient(engine)) != NULL;) {
-        const source from = find_source(engine, &job->choices[0]);
-        if (try_job(engine, job, &from) != ROOM) return;
-    }
     bool any = true;
     while (any) {
         any = false;
         for (int turns = 0; turns < engine->stats.tenants; turns++) {
             mqa_tenant *tenant = engine->admit_turn ? engine->admit_turn : engine->tenants;
             engine->admit_turn = tenant->next;
-            any |= admit_one(engine, tenant);
+            if (tenant->options.priority == priority) any |= admit_one(engine, tenant);
         }
     }
+}
+
+/* The highest priority below `than`; false: there is none. */
+static bool next_priority(const mqa_engine *engine, int64_t than, int *out)
+{
+    bool found = false;
+    for (const mqa_tenant *t = engine->tenants; t; t = t->next)
+        if (t->options.priority < than && (!found || t->options.priority > *out)) {
+            *out = t->options.priority;
+            found = true;
+        }
+    return found;
+}
+
+void mqa_admit(mqa_engine *engine)
+{
+    if (!resume(engine)) return;
+    for (mqa_job *job; (job = most_patient(engine)) != NULL;) {
+        const mqa_source from = find_source(engine, &job->choices[0]);
+        if (try_job(engine, job, &from) != ROOM) return;
+    }
+    int priority = 0;
+    for (int64_t than = INT64_MAX; next_priority(engine, than, &priority); than = priority)
+        admit_all(engine, priority);
 }
 
 void mqa_fork_choices(mqa_engine *engine, mqa_job *job)
 {
     mqa_choice *first = &job->choices[0];
-    const source from = {.sequence = first->sequence, .length = first->length, .matched = first->length};
+    const mqa_source from = {.sequence = first->sequence, .length = first->length, .matched = first->length};
     for (int i = 1; i < job->n_choices; i++)
         if (job->choices[i].state == MQA_CHOICE_WAITING && !run_choice(engine, &job->choices[i], &from))
             job->choices[i].state = MQA_CHOICE_PREEMPTED;

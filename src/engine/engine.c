@@ -15,7 +15,13 @@
 #include "model/model.h"
 
 enum { DEFAULT_CHUNK = 512, DEFAULT_RUNNING = 64, DEFAULT_REQUESTS = 4096, DEFAULT_CHECKPOINTS = 1024 };
-enum { DEFAULT_CHECKPOINT_TOKENS = 2048, MOST = 65536, MAX_PINS = 256, MAX_WEIGHT = 1000 };
+enum {
+    DEFAULT_DRAFT_MAX = 16,
+    DEFAULT_CHECKPOINT_TOKENS = 2048,
+    MOST = 65536,
+    MAX_PINS = 256,
+    MAX_WEIGHT = 1000
+};
 static const size_t default_budget = (size_t)2 << 30;
 
 /* ---- options ---- */
@@ -40,7 +46,8 @@ mqa_status mqa_admission_parse(const char *name, mqa_admission *out, mqa_error *
 
 void mqa_engine_options_init(mqa_engine_options *out, size_t struct_size)
 {
-    const mqa_engine_options defaults = {.k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16};
+    const mqa_engine_options defaults = {
+        .k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16, .draft_max = DEFAULT_DRAFT_MAX};
     mqa_give_struct(&defaults, sizeof defaults, out, struct_size);
 }
 
@@ -62,6 +69,7 @@ static mqa_status settle_options(const mqa_model_info *info, const mqa_engine_op
     *out = mqa_engine_options_default();
     if (options) MQA_TRY(MQA_TAKE(mqa_engine_options, options, out, err));
     if (out->kv_budget_bytes == 0) out->kv_budget_bytes = default_budget;
+    if (out->spill_limit == 0) out->spill_limit = out->kv_budget_bytes;
     if (out->context == 0) out->context = info->context_length;
     if (out->chunk == 0) out->chunk = DEFAULT_CHUNK;
     if (out->max_running == 0) out->max_running = out->chunk < DEFAULT_RUNNING ? out->chunk : DEFAULT_RUNNING;
@@ -77,6 +85,9 @@ static mqa_status settle_options(const mqa_model_info *info, const mqa_engine_op
     MQA_TRY(check_count("max_requests", out->max_requests, 1 << 24, err));
     MQA_TRY(
         check_count("max_checkpoints", out->max_checkpoints, MOST - MAX_PINS - 1 - out->max_running, err));
+    if (out->draft_max < 0 || out->draft_max > MQA_MOST_DRAFTS)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "draft_max is %d: give 0 (none) to %d", out->draft_max,
+                        MQA_MOST_DRAFTS);
     if (out->checkpoint_tokens < 1 || !(out->step_seconds >= 0))
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
                         "checkpoint_tokens is %" PRId64 ", step_seconds %g: give 0 (default) or more",
@@ -145,6 +156,7 @@ mqa_status mqa_engine_create(mqa_model *model, const mqa_engine_options *options
     mqa_cond_init(&e->work);
     mqa_status status = create_session(e, err);
     if (status == MQA_OK) status = create_tables(e, err);
+    if (status == MQA_OK) status = mqa_spill_create(e, err);
     if (status != MQA_OK)
         mqa_engine_destroy(&e);
     else
@@ -163,6 +175,7 @@ void mqa_engine_destroy(mqa_engine **engine)
             for (int i = 0; i < job->n_choices; i++) mqa_close_sequence(e, &job->choices[i]);
             mqa_job_destroy(job);
         }
+    mqa_spill_destroy(e);
     mqa_drop_tree(e, &e->pinned_tree);
     for (mqa_pin *pin = e->pins, *next; pin; pin = next) {
         next = pin->next;
@@ -294,6 +307,7 @@ static void describe(const mqa_tenant *t, mqa_tenant_stats *out)
                               .bytes_in_use = t->usage.in_use,
                               .bytes_kept = t->usage.kept,
                               .bytes_reserved = t->reserved,
+                              .bytes_spilled = t->bytes_spilled,
                               .submitted = c->submitted,
                               .refused = c->refused,
                               .finished = c->finished,

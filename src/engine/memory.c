@@ -114,6 +114,7 @@ int mqa_open_sequence(mqa_engine *engine, mqa_account *account, const mqa_prefix
 void mqa_close_sequence(mqa_engine *engine, mqa_choice *choice)
 {
     if (choice->sequence >= 0) mqa_session_close(engine->session, choice->sequence);
+    mqa_spill_drop(engine, choice);
     choice->sequence = -1;
     choice->length = 0;
     choice->n_marks = 0;
@@ -123,7 +124,10 @@ void mqa_close_sequence(mqa_engine *engine, mqa_choice *choice)
 
 static void preempt(mqa_engine *engine, mqa_choice *choice)
 {
+    (void)mqa_drop_drafts(engine, choice);
+    mqa_spilled *spilled = mqa_spill_out(engine, choice);
     mqa_close_sequence(engine, choice);
+    choice->spilled = spilled;
     choice->state = MQA_CHOICE_PREEMPTED;
     choice->part = 0;
     engine->stats.preempted++;
@@ -200,6 +204,14 @@ static bool preempt_one(mqa_engine *engine, const mqa_account *scarce)
 
 /* ---- room for a step ---- */
 
+/* All guesses go before anybody is put back for them. */
+static bool drop_all_drafts(mqa_engine *engine)
+{
+    bool any = false;
+    for (int i = 0; i < engine->n_batch; i++) any |= mqa_drop_drafts(engine, engine->batch[i]);
+    return any;
+}
+
 static int fill_items(mqa_engine *engine)
 {
     for (int i = 0; i < engine->n_batch; i++) {
@@ -218,7 +230,7 @@ mqa_status mqa_make_room(mqa_engine *engine, mqa_error *err)
         if (need.taken <= need.available) return MQA_OK;
         const bool of_all = !need.scarce || need.scarce == mqa_session_account(engine->session);
         const mqa_account *scarce = of_all ? NULL : need.scarce;
-        if (mqa_evict_one(engine, scarce, NULL)) continue;
+        if (mqa_evict_one(engine, scarce, NULL) || drop_all_drafts(engine)) continue;
         if (!preempt_one(engine, scarce))
             return mqa_fail(err, MQA_ERR_INTERNAL,
                             "a step needs %zu bytes, %zu are available, and nothing can be given back",

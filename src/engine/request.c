@@ -111,6 +111,7 @@ static bool make_choice(mqa_job *job, int index, const int32_t *prompt)
 {
     mqa_choice *choice = &job->choices[index];
     *choice = (mqa_choice){.job = job, .index = index, .sequence = -1, .n_text = job->n_prompt};
+    mqa_drafting_init(&choice->drafting);
     const int64_t more = job->max_tokens < 256 ? job->max_tokens : 256;
     choice->capacity = job->n_prompt + more;
     choice->text = malloc((size_t)choice->capacity * sizeof *choice->text);
@@ -237,19 +238,31 @@ static void enqueue(mqa_job_list *list, mqa_job *job)
         list->first = job;
 }
 
+mqa_status mqa_choice_reserve(mqa_choice *choice, int64_t n, mqa_error *err)
+{
+    if (n <= choice->capacity - choice->n_text) return MQA_OK;
+    const int64_t capacity = choice->n_text + n + choice->capacity / 2 + 64;
+    int32_t *text = realloc(choice->text, (size_t)capacity * sizeof *text);
+    if (!text)
+        return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a text of %" PRId64 " tokens", capacity);
+    choice->text = text;
+    choice->capacity = capacity;
+    return MQA_OK;
+}
+
 mqa_status mqa_choice_append(mqa_choice *choice, int32_t token, mqa_error *err)
 {
-    if (choice->n_text == choice->capacity) {
-        const int64_t capacity = choice->capacity + choice->capacity / 2 + 64;
-        int32_t *text = realloc(choice->text, (size_t)capacity * sizeof *text);
-        if (!text)
-            return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a text of %" PRId64 " tokens",
-                            capacity);
-        choice->text = text;
-        choice->capacity = capacity;
-    }
+    MQA_TRY(mqa_choice_reserve(choice, 1, err));
     choice->text[choice->n_text++] = token;
     return MQA_OK;
+}
+
+bool mqa_job_ends_with(const mqa_engine *engine, const mqa_job *job, int32_t token)
+{
+    const mqa_request *r = &job->request;
+    for (int i = 0; i < r->n_stop_tokens; i++)
+        if (r->stop_tokens[i] == token) return true;
+    return !r->ignore_end && mqa_tokenizer_is_end(mqa_model_tokenizer(engine->model), token);
 }
 
 /* ---- submitting ---- */

@@ -1,4 +1,5 @@
-/* Which rows a step has: one of each choice that generates, the rest for prompts, by deficit round robin.
+/* Which rows a step has: one of each choice that generates, guesses, the rest for prompts, by deficit round
+ * robin.
  *
  * M. Shreedhar, G. Varghese, "Efficient fair queueing using deficit round robin" (SIGCOMM 1995).
  *
@@ -32,6 +33,7 @@ static int add_decodes(mqa_engine *engine)
         for (int i = 0; i < job->n_choices; i++) {
             mqa_choice *choice = &job->choices[i];
             choice->part = 0;
+            choice->n_drafts = 0;
             if (choice->state != MQA_CHOICE_RUNNING || !mqa_choice_decodes(choice)) continue;
             add_to_batch(engine, choice, 1);
             n++;
@@ -39,15 +41,44 @@ static int add_decodes(mqa_engine *engine)
     return n;
 }
 
+/* ---- how many rows ---- */
+
+/* What is left of a step's time beside the choices that generate. */
+static double spare_seconds(const mqa_engine *engine)
+{
+    const double decode = engine->stats.decode_seconds;
+    const double target = engine->options.step_seconds > 0 ? engine->options.step_seconds : 1.75 * decode;
+    return target > decode ? target - decode : 0;
+}
+
+static bool prompt_waits(const mqa_engine *engine)
+{
+    for (const mqa_job *job = engine->running.first; job; job = job->next)
+        for (int i = 0; i < job->n_choices; i++)
+            if (reads_prompt(&job->choices[i])) return true;
+    return false;
+}
+
+/* A choice by itself may take its time; others, whose guesses may not hold, have the step's to wait; of which
+ * prompts that wait leave half. */
+static int draft_rows(const mqa_engine *engine, int decodes)
+{
+    if (decodes == 0 || engine->stats.decode_seconds <= 0) return 0;
+    const int64_t most = min64(engine->options.draft_max, engine->options.chunk - decodes);
+    const bool waits = prompt_waits(engine);
+    if (decodes == 1 && !waits) return (int)most;
+    const double rows = spare_seconds(engine) * (waits ? 0.5 : 1) / mqa_draft_seconds(engine);
+    return rows < (double)most ? (int)rows : (int)most;
+}
+
 /* While choices generate, as many as the step's time allows. */
 static int64_t prompt_rows(const mqa_engine *engine, int decodes)
 {
-    const int64_t rest = engine->options.chunk - decodes;
+    const int64_t rest = engine->options.chunk - decodes - engine->n_drafts;
     if (decodes == 0) return rest;
     if (engine->row_seconds <= 0 || engine->stats.decode_seconds <= 0) return min64(rest, FIRST_ROWS);
-    const double decode = engine->stats.decode_seconds;
-    const double target = engine->options.step_seconds > 0 ? engine->options.step_seconds : 1.75 * decode;
-    const double rows = (target - decode) / engine->row_seconds;
+    const double spare = spare_seconds(engine) - mqa_draft_seconds(engine) * engine->n_drafts;
+    const double rows = spare / engine->row_seconds;
     if (rows < LEAST_ROWS) return min64(rest, LEAST_ROWS);
     return rows < (double)rest ? (int64_t)rows : rest;
 }
@@ -148,35 +179,48 @@ static int64_t add_prompts(mqa_engine *engine, int64_t rows)
                 if (c->job->tenant == tenant && !c->job->pin)
                     s.own = left(s.own, extra_bytes(engine, c, c->part));
             }
+            const bool owes = tenant->deficit < 0; /* for guesses */
             const int64_t had = take_turn(engine, tenant, rows - taken, &s);
             all = s.all;
             taken += had;
-            any |= had > 0;
+            any |= had > 0 || owes;
         }
     }
     return taken;
+}
+
+void mqa_charge_turn(mqa_tenant *tenant, int rows)
+{
+    const int64_t least = -QUANTUM * (int64_t)tenant->options.weight;
+    tenant->deficit = tenant->deficit - rows > least ? tenant->deficit - rows : least;
 }
 
 int mqa_schedule(mqa_engine *engine, int *decodes)
 {
     engine->n_batch = 0;
     *decodes = add_decodes(engine);
+    mqa_add_drafts(engine, draft_rows(engine, *decodes));
     return (int)add_prompts(engine, prompt_rows(engine, *decodes));
 }
 
 /* ---- how long it takes ---- */
 
-static void average(double *mean, double value)
+/* A guess's row takes something, and never as much as a step by itself. */
+static double draft_row(double seconds, double decode, int drafts)
 {
-    *mean = *mean > 0 ? *mean + 0.125 * (value - *mean) : value;
+    const double row = (seconds - decode) / drafts, least = decode / 1024;
+    return row < least ? least : row > decode ? decode : row;
 }
 
-void mqa_learn(mqa_engine *engine, double seconds, int rows, int decodes)
+void mqa_learn(mqa_engine *engine, double seconds, int rows, int decodes, int drafts)
 {
     mqa_engine_stats *stats = &engine->stats;
     stats->step_seconds = seconds;
-    if (rows == 0 && decodes > 0) average(&stats->decode_seconds, seconds);
+    if (rows == 0 && drafts > 0)
+        mqa_average(&engine->draft_seconds, draft_row(seconds, stats->decode_seconds, drafts));
+    else if (rows == 0 && decodes > 0)
+        mqa_average(&stats->decode_seconds, seconds);
     if (rows < LEAST_ROWS) return;
-    const double decode = decodes > 0 ? stats->decode_seconds : 0;
-    if (seconds > decode) average(&engine->row_seconds, (seconds - decode) / rows);
+    const double decode = decodes > 0 ? stats->decode_seconds + mqa_draft_seconds(engine) * drafts : 0;
+    if (seconds > decode) mqa_average(&engine->row_seconds, (seconds - decode) / rows);
 }

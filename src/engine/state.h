@@ -8,6 +8,8 @@
  *     events.c    what jobs have to say                 schedule.c  which rows a step has
  *     prefix.c    the tree of cached beginnings         memory.c    claims, eviction, preemption
  *     sample.c    a token from logits                   checkpoint.c  beginnings that are left in the tree
+ *     draft.c     guesses at tokens to come             lookup.c      where they come from
+ *     spill.c     preempted choices on disk
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -22,6 +24,7 @@
 typedef struct mqa_tenant mqa_tenant;
 typedef struct mqa_job mqa_job;
 typedef struct mqa_choice mqa_choice;
+typedef struct mqa_spilled mqa_spilled; /* a choice's sequence on disk */
 
 /* ---- choices ---- */
 
@@ -41,7 +44,15 @@ typedef struct mqa_token_counts {
     int n, capacity;
 } mqa_token_counts;
 
-enum { MQA_MAX_MARKS = 16, MQA_LEAST_PART = 64 };
+/* What a choice's guesses came to, by how long the match was that they were found by. */
+enum { MQA_DRAFT_KINDS = 3 };
+typedef struct mqa_drafting {
+    float chance[MQA_DRAFT_KINDS]; /* of a guess to hold, those before it holding: a running mean */
+    int kind;                      /* of the guess that is being checked */
+    int passed, pause;             /* tokens since there was a guess that wasn't made; and until one is */
+} mqa_drafting;
+
+enum { MQA_MAX_MARKS = 16, MQA_LEAST_PART = 64, MQA_MOST_DRAFTS = 63 };
 
 struct mqa_choice {
     mqa_job *job;
@@ -55,9 +66,12 @@ struct mqa_choice {
     mqa_token_counts counts;      /* of those generated, where penalties want them */
     int64_t marks[MQA_MAX_MARKS]; /* lengths at which to leave a checkpoint */
     int n_marks;
+    mqa_drafting drafting;
+    mqa_spilled *spilled; /* while it is preempted; NULL: it will be computed */
     /* Of the step: */
     int64_t part;  /* tokens it computes */
-    float *logits; /* where its text ends in this step, else NULL */
+    int n_drafts;  /* of these, guesses: text[n_text ..). Its sequence is so much longer than length */
+    float *logits; /* where its text ends in this step, else NULL; the next row is the first guess's */
     /* What was drawn from them: */
     mqa_status status;
     int32_t token;
@@ -138,7 +152,16 @@ struct mqa_tenant {
     mqa_counters counters;
     mqa_account_usage usage; /* as of the last step */
     size_t reserved;
+    size_t bytes_spilled;
 };
+
+/* ---- spilling ---- */
+
+typedef struct mqa_spill {
+    char *folder;                       /* NULL: nothing is spilled */
+    size_t limit;                       /* of stats.bytes_spilled */
+    double write_seconds, read_seconds; /* of a byte: running means */
+} mqa_spill;
 
 /* ---- the engine ---- */
 
@@ -168,11 +191,13 @@ struct mqa_engine {
     mqa_account *pin_account;
     size_t pinned_bytes; /* as of the last step */
     mqa_prefix_lru lru;  /* checkpoints of all trees that may be evicted */
+    mqa_spill spill;
 
     /* The step's: */
     mqa_choice **batch; /* [max_running] */
     mqa_eval_item *items;
     int n_batch;
+    int n_drafts;  /* in the batch */
     float *logits; /* [logits_rows][n_vocab] */
     int logits_rows;
     mqa_choice **drawing;   /* [max_running + MQA_MAX_CHOICES] */
@@ -180,7 +205,8 @@ struct mqa_engine {
     size_t scratch_bytes;
     uint64_t *notify;
     int n_notify, notify_capacity;
-    double row_seconds; /* of a prompt's row, a running mean */
+    double row_seconds;   /* of a prompt's row, a running mean */
+    double draft_seconds; /* of a guess's, likewise */
     mqa_engine_stats stats;
 };
 
@@ -206,6 +232,19 @@ static inline bool mqa_choice_decodes(const mqa_choice *choice)
     return mqa_choice_generated(choice) > 0 && choice->length == choice->n_text - 1;
 }
 
+/* What a choice may begin with: the first length tokens of a sequence. */
+typedef struct mqa_source {
+    int sequence; /* -1: nothing */
+    int64_t length;
+    mqa_prefix_node *node; /* where it is a checkpoint */
+    int64_t matched;       /* tokens that the tenant's tree has, checkpoint or not */
+} mqa_source;
+
+static inline void mqa_average(double *mean, double value)
+{
+    *mean = *mean > 0 ? *mean + 0.125 * (value - *mean) : value;
+}
+
 /* ---- engine.c ---- */
 
 mqa_tenant *mqa_tenant_find(const mqa_engine *engine, const char *name); /* NULL: there is none */
@@ -221,7 +260,11 @@ mqa_job *mqa_job_find(const mqa_engine *engine, uint64_t id);
 void mqa_job_forget(mqa_engine *engine, mqa_job *job); /* its id; frees it once nobody polls it */
 void mqa_list_append(mqa_job_list *list, mqa_job *job);
 void mqa_list_remove(mqa_job_list *list, mqa_job *job);
+/* Room for n tokens behind its text. */
+mqa_status mqa_choice_reserve(mqa_choice *choice, int64_t n, mqa_error *err);
 mqa_status mqa_choice_append(mqa_choice *choice, int32_t token, mqa_error *err);
+/* Whether the token is a stop token of the job or an end token, and ends its choices. */
+bool mqa_job_ends_with(const mqa_engine *engine, const mqa_job *job, int32_t token);
 /* A choice ends: its FINISH event. Its sequence, if any, stays as a beginning where keep; else goes. */
 void mqa_choice_end(mqa_engine *engine, mqa_choice *choice, mqa_finish finish, mqa_status status,
                     const char *message, int32_t token);
@@ -282,7 +325,26 @@ void mqa_leave_checkpoints(mqa_engine *engine, mqa_choice *choice, int64_t begin
 /* The choice's sequence itself becomes one. */
 void mqa_keep_answer(mqa_engine *engine, mqa_choice *choice);
 
+/* ---- spill.c ---- */
+
+/* By the options; what others left in the folder goes. */
+mqa_status mqa_spill_create(mqa_engine *engine, mqa_error *err);
+void mqa_spill_destroy(mqa_engine *engine); /* after the choices */
+/* A running choice's sequence to disk; NULL: it isn't worth it, or can't be done. The engine's lock is let go
+ * meanwhile, as while a step computes. */
+mqa_spilled *mqa_spill_out(mqa_engine *engine, const mqa_choice *choice);
+/* Into an empty sequence what was spilled of the choice, if reading it is worth it; whole pages of the source
+ * are shared with it. Tokens that the sequence then has; 0: they are to be computed; -1: no room beside the
+ * source. What was spilled is gone, but for -1. The lock is let go meanwhile. */
+int64_t mqa_spill_in(mqa_engine *engine, mqa_choice *choice, int sequence, const mqa_account *account,
+                     const mqa_source *from);
+/* Nothing where nothing is spilled. */
+void mqa_spill_drop(mqa_engine *engine, mqa_choice *choice);
+
 /* ---- admit.c ---- */
+
+/* Tokens of its text that it could begin with now, if it hadn't a sequence of its own. */
+int64_t mqa_choice_cached(mqa_engine *engine, const mqa_choice *choice);
 
 void mqa_admit(mqa_engine *engine);
 /* After the first choice's prompt: the others fork from it. */
@@ -290,10 +352,26 @@ void mqa_fork_choices(mqa_engine *engine, mqa_job *job);
 
 /* ---- schedule.c ---- */
 
-/* Fills batch, and part of each choice in it. Returns rows of prompts; *decodes: of choices that generate. */
+/* Fills batch, part of each choice in it, and n_drafts. Returns rows of prompts; *decodes: of choices that
+ * generate, without guesses. */
 int mqa_schedule(mqa_engine *engine, int *decodes);
+/* The tenant had so many rows out of turn. */
+void mqa_charge_turn(mqa_tenant *tenant, int rows);
 /* A step took so long. */
-void mqa_learn(mqa_engine *engine, double seconds, int prompt_rows, int decodes);
+void mqa_learn(mqa_engine *engine, double seconds, int prompt_rows, int decodes, int drafts);
+
+/* ---- draft.c ---- */
+
+void mqa_drafting_init(mqa_drafting *drafting);
+/* Adds guesses to the batch, in which there are only choices that generate: rows for up to `most` tokens. */
+void mqa_add_drafts(mqa_engine *engine, int most);
+/* What such a row takes, by what steps with them took; before there was one, a quarter of a step. */
+double mqa_draft_seconds(const mqa_engine *engine);
+/* Takes a choice's guesses back before they are computed; whether there were any. */
+bool mqa_drop_drafts(mqa_engine *engine, mqa_choice *choice);
+/* The choice has drawn, and nothing has been done about it yet. goes_on: it isn't over with that. Whether the
+ * next row's logits are those of the text with that token: its guess held. If not, the others are undone. */
+bool mqa_check_draft(mqa_engine *engine, mqa_choice *choice, bool goes_on);
 
 /* ---- sample.c ---- */
 

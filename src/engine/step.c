@@ -110,21 +110,23 @@ static mqa_status finish_items(mqa_engine *engine, mqa_error *err)
     for (int i = 0; i < engine->n_batch; i++) {
         mqa_choice *c = engine->batch[i];
         c->logits = NULL;
-        rows += c->length + c->part == c->n_text && !c->job->pin;
+        if (c->length + c->part >= c->n_text && !c->job->pin) rows += 1 + c->n_drafts;
     }
     MQA_TRY(reserve_logits(engine, rows, err));
     rows = 0;
     for (int i = 0; i < engine->n_batch; i++) {
         mqa_choice *c = engine->batch[i];
         if (c->length + c->part < c->n_text || c->job->pin) continue;
-        c->logits = engine->logits + (size_t)rows++ * (size_t)engine->info.n_vocab;
-        engine->items[i].want = MQA_LOGITS_LAST;
+        c->logits = engine->logits + (size_t)rows * (size_t)engine->info.n_vocab;
+        rows += 1 + c->n_drafts;
+        engine->items[i].want = c->n_drafts > 0 ? MQA_LOGITS_ALL : MQA_LOGITS_LAST;
         engine->items[i].logits = c->logits;
     }
     return MQA_OK;
 }
 
-/* If what fails is one choice's affair, the others go on: each by itself, with the bits of all together. */
+/* If what fails is one choice's affair, the others go on: each by itself and without guesses, with the bits
+ * of all together. */
 static void compute(mqa_engine *engine)
 {
     mqa_error error = {0};
@@ -132,20 +134,13 @@ static void compute(mqa_engine *engine)
     for (int i = 0; i < engine->n_batch; i++) {
         mqa_choice *c = engine->batch[i];
         c->status = status;
-        if (status != MQA_OK)
-            c->status = mqa_session_eval(engine->session, &engine->items[i], 1, NULL, &c->error);
+        if (status == MQA_OK) continue;
+        if (mqa_drop_drafts(engine, c)) engine->items[i].n_tokens = c->part;
+        c->status = mqa_session_eval(engine->session, &engine->items[i], 1, NULL, &c->error);
     }
 }
 
 /* ---- what comes of it ---- */
-
-static bool ends(const mqa_engine *engine, const mqa_choice *choice)
-{
-    const mqa_request *r = &choice->job->request;
-    for (int i = 0; i < r->n_stop_tokens; i++)
-        if (r->stop_tokens[i] == choice->token) return true;
-    return !r->ignore_end && mqa_tokenizer_is_end(mqa_model_tokenizer(engine->model), choice->token);
-}
 
 static mqa_status put_token(mqa_choice *choice, mqa_error *err)
 {
@@ -177,12 +172,15 @@ static mqa_status put_token(mqa_choice *choice, mqa_error *err)
     return MQA_OK;
 }
 
-/* A choice has drawn. */
+/* A choice has drawn. Its logits are NULL then, or those of its next row, from which it draws as well. */
 static void take_token(mqa_engine *engine, mqa_choice *choice)
 {
     mqa_job *job = choice->job;
-    choice->logits = NULL;
-    if (choice->status == MQA_OK && ends(engine, choice)) {
+    const bool ends = choice->status == MQA_OK && mqa_job_ends_with(engine, job, choice->token);
+    const bool last = ends || mqa_choice_generated(choice) + 1 == job->max_tokens;
+    const bool next = mqa_check_draft(engine, choice, choice->status == MQA_OK && !last);
+    choice->logits = next ? choice->logits + engine->info.n_vocab : NULL;
+    if (ends && choice->status == MQA_OK) {
         mqa_choice_end(engine, choice, MQA_FINISH_STOP, MQA_OK, NULL, choice->token);
         return;
     }
@@ -233,10 +231,10 @@ static int after_compute(mqa_engine *engine)
             continue;
         }
         const int64_t begin = c->length;
-        c->length += c->part;
+        c->length += c->part - c->n_drafts;
         c->part = 0;
         mqa_leave_checkpoints(engine, c, begin);
-        mqa_session_evict(engine->session, c->sequence);
+        if (c->n_drafts == 0) mqa_session_evict(engine->session, c->sequence);
         if (job->pin && c->length == c->n_text) {
             c->status = pin(engine, job, &c->error);
             mqa_choice_end(engine, c, c->status == MQA_OK ? MQA_FINISH_LENGTH : MQA_FINISH_ERROR, c->status,
@@ -254,6 +252,24 @@ static int after_compute(mqa_engine *engine)
         }
     }
     return n;
+}
+
+/* All of drawing's n choices draw, again and again as long as guesses hold. Called with the lock, which it
+ * gives up while they draw. */
+static void draw_all(mqa_engine *engine, int n)
+{
+    while (n > 0) {
+        pthread_mutex_unlock(&engine->lock);
+        mqa_draw(engine, engine->drawing, n);
+        pthread_mutex_lock(&engine->lock);
+        int left = 0;
+        for (int i = 0; i < n; i++) {
+            mqa_choice *choice = engine->drawing[i];
+            take_token(engine, choice);
+            if (choice->logits && choice->state == MQA_CHOICE_RUNNING) engine->drawing[left++] = choice;
+        }
+        n = left;
+    }
 }
 
 static void end_done(mqa_engine *engine)
@@ -326,16 +342,14 @@ mqa_status mqa_engine_step(mqa_engine *engine, bool *busy, mqa_error *err)
         pthread_mutex_unlock(&engine->lock);
         compute(engine);
         pthread_mutex_lock(&engine->lock);
-        const int n = after_compute(engine);
-        pthread_mutex_unlock(&engine->lock);
-        mqa_draw(engine, engine->drawing, n);
-        pthread_mutex_lock(&engine->lock);
-        for (int i = 0; i < n; i++) take_token(engine, engine->drawing[i]);
+        const int drafts = engine->n_drafts;
+        draw_all(engine, after_compute(engine));
         end_done(engine);
         engine->stats.steps++;
         engine->stats.prompt_rows += (uint64_t)rows;
         engine->stats.decode_rows += (uint64_t)decodes;
-        mqa_learn(engine, mqa_engine_now(engine) - begin, rows, decodes);
+        engine->stats.drafted_tokens += (uint64_t)drafts;
+        mqa_learn(engine, mqa_engine_now(engine) - begin, rows, decodes, drafts);
     }
     publish(engine);
     pthread_mutex_unlock(&engine->lock);

@@ -323,6 +323,19 @@ static mqa_status init(mqa_automaton *a, mqa_error *err)
     return settle(a, &a->start, err);
 }
 
+static size_t interned_bytes(const mqa_interned *sets)
+{
+    return sets->capacity * sizeof *sets->sets + sets->n_slots * sizeof *sets->slots;
+}
+
+void mqa_automaton_weigh(mqa_automaton *a)
+{
+    atomic_store(&a->n_bytes, sizeof *a + a->grammar->n_bytes + a->pairs_capacity * sizeof *a->pairs +
+                                  interned_bytes(&a->states) + interned_bytes(&a->frames) +
+                                  a->rows_capacity * sizeof *a->rows + a->facts_capacity * sizeof *a->facts +
+                                  a->n_masks * (sizeof *a->masks + a->index->n_words * sizeof **a->masks));
+}
+
 mqa_status mqa_automaton_create(mqa_grammar *grammar, mqa_token_index *index, mqa_automaton **out,
                                 mqa_error *err)
 {
@@ -333,6 +346,7 @@ mqa_status mqa_automaton_create(mqa_grammar *grammar, mqa_token_index *index, mq
     a->grammar = mqa_grammar_keep(grammar);
     a->index = mqa_token_index_keep(index);
     const mqa_status status = init(a, err);
+    if (status == MQA_OK) mqa_automaton_weigh(a);
     if (status == MQA_OK)
         *out = a;
     else

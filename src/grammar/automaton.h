@@ -15,6 +15,7 @@
 #define MQA_GRAMMAR_AUTOMATON_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "grammar/nfa.h"
 #include "grammar/token_index.h"
@@ -77,6 +78,7 @@ typedef struct mqa_automaton {
     uint64_t work;
     bool full; /* a step failed for want of room */
     mqa_scratch *scratch;
+    atomic_size_t n_bytes; /* of this and the grammar, after the last call: read without the lock */
 } mqa_automaton;
 
 mqa_status mqa_automaton_create(mqa_grammar *grammar, mqa_token_index *index, mqa_automaton **out,
@@ -96,6 +98,9 @@ static inline mqa_status mqa_automaton_next(mqa_automaton *a, uint32_t state, ui
     *out = a->rows[(size_t)state * a->grammar->n_classes + class];
     return *out == MQA_STATE_UNKNOWN ? mqa_automaton_step(a, state, class, out, err) : MQA_OK;
 }
+
+/* Brings n_bytes up to date. */
+void mqa_automaton_weigh(mqa_automaton *a);
 
 /* Whether the text may end here. */
 static inline bool mqa_automaton_accepts(const mqa_automaton *a, uint32_t state)

@@ -69,6 +69,11 @@ void mqa_matcher_destroy(mqa_matcher **matcher)
     if (last) mqa_automaton_free(a);
 }
 
+size_t mqa_matcher_shared_bytes(const mqa_matcher *matcher)
+{
+    return atomic_load(&matcher->automaton->n_bytes);
+}
+
 /* Runs what again after making room where it failed for want of it. */
 static mqa_status with_room(mqa_matcher *m, mqa_status (*what)(mqa_matcher *m, void *arg, mqa_error *err),
                             void *arg, mqa_error *err)
@@ -83,6 +88,7 @@ static mqa_status with_room(mqa_matcher *m, mqa_status (*what)(mqa_matcher *m, v
         a->work = 0;
         if (status == MQA_OK) status = what(m, arg, err);
     }
+    mqa_automaton_weigh(a);
     pthread_mutex_unlock(&a->lock);
     return status;
 }

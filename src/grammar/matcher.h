@@ -15,6 +15,9 @@ struct mqa_matcher {
     bool ended;    /* the last token was an end token, which leaves the state as it was */
 };
 
+/* Bytes of what a matcher shares with its clones: the grammar, and what was learnt of it by now. */
+size_t mqa_matcher_shared_bytes(const mqa_matcher *matcher);
+
 /* Where m stood back tokens ago, 0 .. kept. */
 static inline uint32_t *mqa_matcher_state(const mqa_matcher *m, size_t back)
 {

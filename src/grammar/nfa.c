@@ -315,6 +315,14 @@ static mqa_status finish_all(finish *f, closing *c, ordering *o)
     return MQA_OK;
 }
 
+static size_t bytes_of(const mqa_grammar *g, const mqa_raw_nfa *raw)
+{
+    const size_t n = raw->n_states;
+    return sizeof *g + g->n_rules * sizeof *g->starts + raw->n_edges * sizeof *g->edges +
+           raw->n_calls * sizeof *g->calls + g->closure_first[n] * sizeof *g->closure +
+           3 * (n + 1) * sizeof *g->edge_first + n * sizeof *g->ends;
+}
+
 mqa_status mqa_nfa_finish(mqa_raw_nfa *raw, const mqa_rule *rules, mqa_grammar **out, mqa_error *err)
 {
     *out = NULL;
@@ -325,6 +333,7 @@ mqa_status mqa_nfa_finish(mqa_raw_nfa *raw, const mqa_rule *rules, mqa_grammar *
     closing c = {0};
     ordering o = {0};
     const mqa_status status = finish_all(&f, &c, &o);
+    if (status == MQA_OK) f.g->n_bytes = bytes_of(f.g, raw);
     free(f.reaches_end);
     free(f.rule_ends);
     free(f.skip_first);

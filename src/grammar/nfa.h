@@ -48,6 +48,7 @@ struct mqa_grammar {
     /* Bytes that no edge tells apart are of one class. */
     uint8_t class_of[256], sample_of[256];
     uint32_t n_classes;
+    size_t n_bytes; /* of all this */
 };
 
 /* Rule 0 is the root. May take arrays out of raw, which then are NULL there; the rest stays the caller's.

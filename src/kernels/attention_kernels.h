@@ -70,9 +70,9 @@ typedef void mqa_softmax_fn(float *s, int n_granules, const uint16_t *valid, con
                             float *m, float *l, float *p_scale);
 
 /* o[r * MQA_PAD(d_v) + c] = the P.V of the granules given, + 0.0f (overwrites). p, p_stride: as s and
- * s_stride above. */
+ * s_stride above; ahead: as above. */
 typedef void mqa_pv_fn(const float *p, size_t p_stride, const float *p_scale, int rows,
-                       const void *const *v_runs, int n_granules, int d_v, float *o);
+                       const void *const *v_runs, int n_granules, int d_v, const mqa_ahead *ahead, float *o);
 
 /* The V run that holds the first d_v dims of a K run as V (multi-head latent attention), value for value: in
  * the V layout of the same format. */

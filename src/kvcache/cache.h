@@ -194,6 +194,21 @@ mqa_status mqa_sequence_check_back(const mqa_sequence *seq, const char *what, in
 /* what: who takes the pages, for the message. Fails where need says that they aren't to be had. */
 mqa_status mqa_cache_check_need(const mqa_cache *cache, const mqa_cache_need *need, const char *what,
                                 mqa_error *err);
+/* ---- images (image.c): a sequence's pages as they lie in memory, for who keeps them elsewhere ---- */
+
+/* Pages of a sequence of `length` tokens from position 0 on that has just been evicted. */
+int64_t mqa_image_pages(const mqa_cache *cache, int64_t length);
+/* The i-th of these in one layer: slice_bytes. In a last page that isn't full what lies behind its tokens
+ * means nothing. */
+unsigned char *mqa_image_slice(const mqa_sequence *seq, int64_t index, int layer);
+/* In place of a sequence that is empty, and with its account: one of `length` tokens whose image's pages are
+ * zeros, to be filled; but the first `shared` ones are another's, which has the same tokens (whole pages, in
+ * a cache without a window; 0: none, then `from` may be NULL). MQA_ERR_BUDGET as extend. */
+mqa_status mqa_sequence_lay_out(const mqa_sequence *empty, int64_t length, const mqa_sequence *from,
+                                int64_t shared, mqa_sequence **out, mqa_error *err);
+/* Zeroes what lies behind its tokens in the last page, its own: after it was filled. */
+void mqa_sequence_trim(const mqa_sequence *seq);
+
 /* n pages in bytes; SIZE_MAX where that is too much to say. */
 size_t mqa_cache_pages_bytes(const mqa_cache *cache, int64_t n_pages);
 

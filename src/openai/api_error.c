@@ -34,12 +34,21 @@ bool mqa_api_refuse(mqa_api_error *e, int status, const char *type, const char *
     return false;
 }
 
+bool mqa_api_no_model(mqa_api_error *e, const char *model)
+{
+    mqa_api_refuse(e, 404, "invalid_request_error", "model_not_found",
+                   "the model '%.200s' isn't here, or isn't for this key", model);
+    snprintf(e->param, sizeof e->param, "model");
+    return false;
+}
+
 bool mqa_api_failed(mqa_api_error *e, mqa_status status, const mqa_error *err)
 {
     switch (status) {
     case MQA_ERR_INVALID_ARGUMENT:
     case MQA_ERR_UNSUPPORTED:
     case MQA_ERR_FORMAT:
+    case MQA_ERR_BUDGET: /* a grammar that is too ambiguous, say */
         return mqa_api_invalid(e, NULL, "%s", err->message);
     case MQA_ERR_OUT_OF_MEMORY:
         return mqa_api_refuse(e, 503, "server_error", "out_of_memory", "%s", err->message);

@@ -23,8 +23,9 @@ __attribute__((format(printf, 3, 4))) bool mqa_api_invalid(mqa_api_error *e, con
                                                            const char *fmt, ...); /* 400 */
 __attribute__((format(printf, 5, 6))) bool mqa_api_refuse(mqa_api_error *e, int status, const char *type,
                                                           const char *code, const char *fmt, ...);
-/* From a failed call of the library: 400 for the caller's mistakes and what isn't supported, 503 for want of
- * memory, 500 else. */
+bool mqa_api_no_model(mqa_api_error *e, const char *model); /* 404, as where there is no such model */
+/* From a failed call of the library: 400 for the caller's mistakes, what isn't supported and what is too
+ * much, 503 for want of memory, 500 else. */
 bool mqa_api_failed(mqa_api_error *e, mqa_status status, const mqa_error *err);
 
 json_t *mqa_api_error_json(const mqa_api_error *e); /* NULL: no memory */

@@ -16,6 +16,19 @@ static const json_t *field(const json_t *object, const char *name)
     return json_is_null(value) ? NULL : value;
 }
 
+bool mqa_json_whole(const json_t *value, int64_t lo, int64_t hi, int64_t *out)
+{
+    static const double most = 9007199254740992.0; /* 2^53 */
+    const double real = json_real_value(value);
+    if (json_is_real(value) && real >= -most && real <= most && real == floor(real))
+        *out = (int64_t)real;
+    else if (json_is_integer(value))
+        *out = json_integer_value(value);
+    else
+        return false;
+    return *out >= lo && *out <= hi;
+}
+
 static bool take_bool(const json_t *object, const char *name, bool *out, mqa_api_error *e)
 {
     const json_t *v = field(object, name);
@@ -30,10 +43,11 @@ static bool take_int(const json_t *object, const char *name, int64_t lo, int64_t
 {
     const json_t *v = field(object, name);
     if (!v) return true;
-    if (!json_is_integer(v) || json_integer_value(v) < lo || json_integer_value(v) > hi)
+    int64_t value;
+    if (!mqa_json_whole(v, lo, hi, &value))
         return mqa_api_invalid(e, name, "'%s' must be a whole number from %" PRId64 " to %" PRId64, name, lo,
                                hi);
-    *out = json_integer_value(v);
+    *out = value;
     return true;
 }
 
@@ -54,9 +68,12 @@ static bool take_real(const json_t *object, const char *name, double lo, double 
 static bool take_stop(mqa_ask *a, const json_t *v, mqa_api_error *e)
 {
     const size_t n = json_string_length(v);
-    if (!json_is_string(v) || n == 0 || n > MQA_ASK_MAX_STOP_BYTES)
-        return mqa_api_invalid(e, "stop", "'stop' must be strings of 1 to %d bytes", MQA_ASK_MAX_STOP_BYTES);
-    a->stops[a->n_stops++] = (mqa_ask_text){json_string_value(v), n};
+    const char *text = json_string_value(v);
+    size_t n_characters = 0;
+    for (size_t i = 0; i < n; i++) n_characters += ((uint8_t)text[i] & 0xC0) != 0x80;
+    if (n_characters == 0 || n_characters > MQA_ASK_MAX_STOP)
+        return mqa_api_invalid(e, "stop", "'stop' must be strings of 1 to %d characters", MQA_ASK_MAX_STOP);
+    a->stops[a->n_stops++] = (mqa_ask_text){text, n};
     return true;
 }
 
@@ -85,10 +102,11 @@ static bool take_stop_tokens(mqa_ask *a, int n_vocab, mqa_api_error *e)
     json_array_foreach((json_t *)list, i, v)
     {
         mqa_error err;
-        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= n_vocab)
+        int64_t id;
+        if (!mqa_json_whole(v, 0, n_vocab - 1, &id))
             return mqa_api_invalid(e, "stop_token_ids", "'stop_token_ids[%zu]' is no token id of this model",
                                    i);
-        const mqa_status status = mqa_tokens_push(&a->stop_tokens, (int32_t)json_integer_value(v), &err);
+        const mqa_status status = mqa_tokens_push(&a->stop_tokens, (int32_t)id, &err);
         if (status != MQA_OK) return mqa_api_failed(e, status, &err);
     }
     return true;
@@ -145,16 +163,31 @@ static bool take_logprobs(mqa_ask *a, mqa_api_error *e)
     return true;
 }
 
+static bool take_schema(mqa_ask *a, const json_t *schema, const char *param, mqa_api_error *e)
+{
+    a->format = MQA_ASK_JSON_SCHEMA;
+    a->schema = schema;
+    return json_is_object(schema) || json_is_boolean(schema) ||
+           mqa_api_invalid(e, param, "'%s' holds no JSON Schema", param);
+}
+
+static bool take_grammar(mqa_ask *a, const json_t *grammar, mqa_api_error *e)
+{
+    a->format = MQA_ASK_GRAMMAR;
+    a->grammar = (mqa_ask_text){json_string_value(grammar), json_string_length(grammar)};
+    return json_is_string(grammar) || mqa_api_invalid(e, "grammar", "'grammar' must be a string");
+}
+
+/* json_schema, and schema beside json_object, are llama.cpp's. */
 static bool take_format(mqa_ask *a, mqa_api_error *e)
 {
-    const json_t *grammar = field(a->root, "grammar"), *format = field(a->root, "response_format");
-    if (grammar) {
-        if (!json_is_string(grammar)) return mqa_api_invalid(e, "grammar", "'grammar' must be a string");
-        if (format) return mqa_api_invalid(e, "grammar", "give 'grammar' or 'response_format', not both");
-        a->format = MQA_ASK_GRAMMAR;
-        a->grammar = (mqa_ask_text){json_string_value(grammar), json_string_length(grammar)};
-        return true;
-    }
+    const json_t *grammar = field(a->root, "grammar"), *schema = field(a->root, "json_schema"),
+                 *format = field(a->root, "response_format");
+    if ((grammar != NULL) + (schema != NULL) + (format != NULL) > 1)
+        return mqa_api_invalid(e, grammar ? "grammar" : "json_schema",
+                               "give one of 'grammar', 'json_schema' and 'response_format'");
+    if (grammar) return take_grammar(a, grammar, e);
+    if (schema) return take_schema(a, schema, "json_schema", e);
     if (!format) return true;
     const char *type = json_string_value(json_object_get(format, "type"));
     if (!type)
@@ -162,17 +195,14 @@ static bool take_format(mqa_ask *a, mqa_api_error *e)
     if (strcmp(type, "text") == 0) return true;
     if (strcmp(type, "json_object") == 0) {
         a->format = MQA_ASK_JSON_OBJECT;
-        return true;
+        schema = field(format, "schema");
+        return !schema || take_schema(a, schema, "response_format.schema", e);
     }
-    if (strcmp(type, "json_schema") != 0)
-        return mqa_api_invalid(e, "response_format.type",
-                               "'response_format.type' must be text, json_object or json_schema");
-    a->format = MQA_ASK_JSON_SCHEMA;
-    a->schema = json_object_get(json_object_get(format, "json_schema"), "schema");
-    if (!json_is_object(a->schema) && !json_is_boolean(a->schema))
-        return mqa_api_invalid(e, "response_format.json_schema",
-                               "'response_format.json_schema.schema' must be a JSON Schema");
-    return true;
+    if (strcmp(type, "json_schema") == 0)
+        return take_schema(a, json_object_get(json_object_get(format, "json_schema"), "schema"),
+                           "response_format.json_schema", e);
+    return mqa_api_invalid(e, "response_format.type",
+                           "'response_format.type' must be text, json_object or json_schema");
 }
 
 static bool is_tokens(const json_t *v, int n_vocab)
@@ -180,8 +210,8 @@ static bool is_tokens(const json_t *v, int n_vocab)
     size_t i;
     json_t *item;
     if (!json_is_array(v) || json_array_size(v) == 0) return false;
-    json_array_foreach((json_t *)v, i, item) if (!json_is_integer(item) || json_integer_value(item) < 0 ||
-                                                 json_integer_value(item) >= n_vocab) return false;
+    int64_t id;
+    json_array_foreach((json_t *)v, i, item) if (!mqa_json_whole(item, 0, n_vocab - 1, &id)) return false;
     return true;
 }
 
@@ -242,11 +272,10 @@ static bool refuse_unsupported(const mqa_ask *a, mqa_api_error *e)
 
 static bool take_seed(mqa_ask *a, mqa_api_error *e)
 {
-    const json_t *v = field(a->root, "seed");
-    if (!v) return true;
-    if (!json_is_integer(v)) return mqa_api_invalid(e, "seed", "'seed' must be a whole number");
-    a->has_seed = json_integer_value(v) != -1; /* which others take as "any" */
-    a->seed = (uint64_t)json_integer_value(v);
+    int64_t seed = -1; /* which others take as "any" */
+    if (!take_int(a->root, "seed", INT64_MIN, INT64_MAX, &seed, e)) return false;
+    a->has_seed = field(a->root, "seed") && seed != -1;
+    a->seed = (uint64_t)seed;
     return true;
 }
 

@@ -1,8 +1,8 @@
 /* What a client asks for: the body of /v1/completions or /v1/chat/completions, checked.
  *
  * Field names, defaults and ranges are OpenAI's; top_k, min_p, repetition_penalty (or repeat_penalty),
- * stop_token_ids, grammar, ignore_eos and receipt are additions. What isn't known is ignored, as theirs does
- * not; what is known and not supported is refused, never ignored.
+ * stop_token_ids, grammar, json_schema, ignore_eos and receipt are additions. What isn't known is ignored, as
+ * theirs does not; what is known and not supported is refused, never ignored.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -20,7 +20,7 @@ enum {
     MQA_ASK_MAX_CHOICES = 16,
     MQA_ASK_MAX_PROMPTS = 16,
     MQA_ASK_MAX_STOPS = 16,
-    MQA_ASK_MAX_STOP_BYTES = 512,
+    MQA_ASK_MAX_STOP = 512, /* characters of one */
     MQA_ASK_MAX_BIASES = 1024,
     MQA_ASK_MAX_TOP_LOGPROBS = 20,
     MQA_ASK_MAX_MESSAGES = 4096
@@ -67,6 +67,9 @@ typedef struct mqa_ask {
     mqa_ask_text grammar; /* of GRAMMAR */
     bool stream, include_usage, echo, ignore_eos, receipt;
 } mqa_ask;
+
+/* A whole number from lo to hi, also where it is written as 8.0, which JSON Schema calls an integer, too. */
+bool mqa_json_whole(const json_t *value, int64_t lo, int64_t hi, int64_t *out);
 
 /* out is to be freed, whatever comes back. false: *error says why. n_vocab bounds token ids. */
 bool mqa_ask_parse(const char *body, size_t n_bytes, bool chat, int n_vocab, mqa_ask *out,

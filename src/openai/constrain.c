@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/status.h"
+
 typedef struct constraint {
     int n;
     mqa_matcher *matchers[]; /* a choice each */
@@ -29,49 +31,40 @@ static void release(void *user)
     free(c);
 }
 
-static mqa_status make_grammar(const mqa_ask *ask, mqa_grammar **out, mqa_error *err)
+static mqa_status first_matcher(const mqa_ask *ask, mqa_languages *languages, const char *owner,
+                                mqa_matcher **out, mqa_error *err)
 {
     if (ask->format == MQA_ASK_GRAMMAR)
-        return mqa_grammar_parse_gbnf(ask->grammar.bytes, ask->grammar.n, out, err);
-    if (ask->format == MQA_ASK_JSON_OBJECT) return mqa_grammar_json_object(NULL, out, err);
+        return mqa_languages_matcher(languages, owner, MQA_LANGUAGE_GBNF, ask->grammar.bytes, ask->grammar.n,
+                                     out, err);
+    if (ask->format == MQA_ASK_JSON_OBJECT)
+        return mqa_languages_matcher(languages, owner, MQA_LANGUAGE_JSON_OBJECT, NULL, 0, out, err);
     char *text = json_dumps(ask->schema, JSON_COMPACT | JSON_ENCODE_ANY);
     const mqa_status status =
-        mqa_grammar_from_json_schema(text ? text : "", text ? strlen(text) : 0, NULL, out, err);
+        text ? mqa_languages_matcher(languages, owner, MQA_LANGUAGE_JSON_SCHEMA, text, strlen(text), out, err)
+             : mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for a schema");
     free(text);
     return status;
 }
 
-static mqa_status make_matchers(constraint *c, mqa_grammar *grammar, mqa_token_index *index, int n,
-                                mqa_error *err)
-{
-    mqa_status status = mqa_matcher_create(grammar, index, &c->matchers[0], err);
-    while (status == MQA_OK && ++c->n < n)
-        status = mqa_matcher_clone(c->matchers[0], &c->matchers[c->n], err);
-    return status;
-}
-
-bool mqa_constrain(const mqa_ask *ask, mqa_token_index *index, mqa_token_mask *out, mqa_api_error *e)
+bool mqa_constrain(const mqa_ask *ask, mqa_languages *languages, const char *owner, mqa_token_mask *out,
+                   mqa_api_error *e)
 {
     *out = (mqa_token_mask){0};
     if (ask->format == MQA_ASK_TEXT) return true;
     const char *param = ask->format == MQA_ASK_GRAMMAR ? "grammar" : "response_format";
     if (ask->ignore_eos) return mqa_api_invalid(e, "ignore_eos", "'ignore_eos' doesn't go with '%s'", param);
     mqa_error err;
-    mqa_grammar *grammar = NULL;
-    mqa_status status = make_grammar(ask, &grammar, &err);
-    if (status != MQA_OK) return mqa_api_invalid(e, param, "'%s': %s", param, err.message);
     constraint *c = calloc(1, sizeof *c + (size_t)ask->n * sizeof c->matchers[0]);
-    if (c) {
-        status = make_matchers(c, grammar, index, ask->n, &err);
-        if (status != MQA_OK) mqa_api_failed(e, status, &err);
-    } else {
-        status = MQA_ERR_OUT_OF_MEMORY;
-        mqa_api_refuse(e, 503, "server_error", "out_of_memory", "no memory for a grammar");
-    }
-    mqa_grammar_destroy(&grammar);
-    if (status == MQA_OK)
+    if (!c) return mqa_api_refuse(e, 503, "server_error", "out_of_memory", "no memory for a grammar");
+    mqa_status status = first_matcher(ask, languages, owner, &c->matchers[0], &err);
+    while (status == MQA_OK && ++c->n < ask->n)
+        status = mqa_matcher_clone(c->matchers[0], &c->matchers[c->n], &err);
+    if (status == MQA_OK) {
         *out = (mqa_token_mask){.fill = fill, .accept = accept, .release = release, .user = c};
-    else if (c)
-        release(c);
-    return status == MQA_OK;
+        return true;
+    }
+    release(c);
+    if (status == MQA_ERR_OUT_OF_MEMORY) return mqa_api_failed(e, status, &err);
+    return mqa_api_invalid(e, param, "'%s': %s", param, err.message);
 }

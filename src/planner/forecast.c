@@ -117,6 +117,7 @@ typedef struct room {
     const mqa_design *design;
     const mqa_demand *demand;
     int n_threads;
+    int64_t context;        /* of whose requests it is asked how many fit */
     size_t weights, memory; /* memory 0: all there is */
 } room;
 
@@ -171,13 +172,14 @@ static bool fits(const room *r, int64_t context, int64_t requests)
            mqa_add(kv, work, &sum) && mqa_add(sum, r->weights, &sum) && (r->memory == 0 || sum <= r->memory);
 }
 
-/* The largest number up to max that fits, by halving; 0 if not even 1 does. */
-static int64_t most_requests(const room *r, int64_t context)
+/* The largest number up to `most` that holds(asked, number), by halving: what holds for a number does for the
+ * smaller ones. 0 if not even 1 does. */
+static int64_t largest(bool (*holds)(const void *asked, int64_t n), const void *asked, int64_t most)
 {
-    int64_t low = 0, high = MQA_MAX_REQUESTS;
+    int64_t low = 0, high = most;
     while (low < high) {
         const int64_t middle = low + (high - low + 1) / 2;
-        if (fits(r, context, middle))
+        if (holds(asked, middle))
             low = middle;
         else
             high = middle - 1;
@@ -185,17 +187,16 @@ static int64_t most_requests(const room *r, int64_t context)
     return low;
 }
 
-static int64_t longest_context(const room *r)
+static bool requests_fit(const void *asked, int64_t requests)
 {
-    int64_t low = 0, high = MQA_MAX_CONTEXT;
-    while (low < high) {
-        const int64_t middle = low + (high - low + 1) / 2;
-        if (fits(r, middle, r->demand->requests))
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return low;
+    const room *r = asked;
+    return fits(r, r->context, requests);
+}
+
+static bool context_fits(const void *asked, int64_t context)
+{
+    const room *r = asked;
+    return fits(r, context, r->demand->requests);
 }
 
 static mqa_status memory_figures(const mqa_design *design, const mqa_machine *machine,
@@ -205,6 +206,7 @@ static mqa_status memory_figures(const mqa_design *design, const mqa_machine *ma
     const room r = {.design = design,
                     .demand = demand,
                     .n_threads = machine->n_threads,
+                    .context = f->context,
                     .weights = f->weights_bytes,
                     .memory = f->memory};
     if (!work_bytes(&r, demand->requests, &f->work_bytes) ||
@@ -212,8 +214,8 @@ static mqa_status memory_figures(const mqa_design *design, const mqa_machine *ma
         !mqa_add(f->peak_bytes, f->work_bytes, &f->peak_bytes) || f->peak_bytes > MQA_MOST)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "more than 2^63 bytes of memory");
     f->fits = f->memory == 0 || f->peak_bytes <= f->memory;
-    f->max_requests = most_requests(&r, f->context);
-    f->max_context = longest_context(&r);
+    f->max_requests = largest(requests_fit, &r, MQA_MAX_REQUESTS);
+    f->max_context = largest(context_fits, &r, MQA_MAX_CONTEXT);
     return MQA_OK;
 }
 
@@ -255,21 +257,29 @@ static bool tenant_takes(const mqa_design *design, const mqa_demand *demand, con
     return peak_bytes(design, demand, &l, out);
 }
 
-static int64_t tenant_most(const mqa_design *design, const mqa_demand *demand, const mqa_tenant *t,
-                           bool of_requests)
+typedef struct lease {
+    const mqa_design *design;
+    const mqa_demand *demand;
+    const mqa_tenant *tenant;
+} lease;
+
+static bool in_budget(const lease *l, int64_t context, int64_t requests)
 {
-    int64_t low = 0, high = of_requests ? MQA_MAX_REQUESTS : MQA_MAX_CONTEXT;
-    while (low < high && t->budget_bytes > 0) {
-        const int64_t middle = low + (high - low + 1) / 2;
-        size_t bytes;
-        if (tenant_takes(design, demand, t, of_requests ? t->context : middle,
-                         of_requests ? middle : t->requests, &bytes) &&
-            bytes <= t->budget_bytes)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return t->budget_bytes > 0 ? low : high;
+    size_t bytes;
+    return tenant_takes(l->design, l->demand, l->tenant, context, requests, &bytes) &&
+           bytes <= l->tenant->budget_bytes;
+}
+
+static bool requests_in_budget(const void *asked, int64_t requests)
+{
+    const lease *l = asked;
+    return in_budget(l, l->tenant->context, requests);
+}
+
+static bool context_in_budget(const void *asked, int64_t context)
+{
+    const lease *l = asked;
+    return in_budget(l, context, l->tenant->requests);
 }
 
 mqa_status mqa_forecast_tenant(const mqa_design *design, const mqa_demand *demand, const mqa_tenant *t,
@@ -279,7 +289,10 @@ mqa_status mqa_forecast_tenant(const mqa_design *design, const mqa_demand *deman
     if (!tenant_takes(design, demand, t, t->context, t->requests, &out->kv_bytes) || out->kv_bytes > MQA_MOST)
         return too_much(err);
     out->fits = t->budget_bytes == 0 || out->kv_bytes <= t->budget_bytes;
-    out->max_requests = tenant_most(design, demand, t, true);
-    out->max_context = tenant_most(design, demand, t, false);
+    const lease l = {design, demand, t};
+    out->max_requests =
+        t->budget_bytes > 0 ? largest(requests_in_budget, &l, MQA_MAX_REQUESTS) : MQA_MAX_REQUESTS;
+    out->max_context =
+        t->budget_bytes > 0 ? largest(context_in_budget, &l, MQA_MAX_CONTEXT) : MQA_MAX_CONTEXT;
     return MQA_OK;
 }

@@ -21,18 +21,19 @@ double mqa_curve_at(const double shares[MQA_CURVE_POINTS], double rows)
     return shares[MQA_CURVE_POINTS - 1];
 }
 
-/* Between two sizes by the logarithm of the size; the last one's is memory's. */
+/* Between two sizes by the logarithm of the size. */
 double mqa_machine_bandwidth(const mqa_machine *m, double working_set)
 {
-    double bytes = 0, rate = 0;
+    double bytes = 0, rate = 0, share = 1;
     for (int i = 0; i < m->n_caches; i++) {
-        const double b = m->caches[i].bytes, r = m->caches[i].rate;
+        const double b = m->caches[i].bytes, r = m->caches[i].rate * m->caches[i].share;
         if (working_set <= b && i == 0) return r;
         if (working_set <= b) return rate + log(working_set / bytes) / log(b / bytes) * (r - rate);
         bytes = b;
         rate = r;
+        share = m->caches[i].share;
     }
-    return m->bandwidth;
+    return m->bandwidth * share;
 }
 
 mqa_rate mqa_rate_of_kv(mqa_kv_type type)
@@ -98,14 +99,19 @@ mqa_status mqa_machine_check(const mqa_machine *m, mqa_error *err)
     MQA_TRY(check("seconds_per_value", m->seconds_per_value, true, err));
     MQA_TRY(check("seconds_per_granule", m->seconds_per_granule, true, err));
     MQA_TRY(check("seconds_per_small_page", m->seconds_per_small_page, true, err));
-    for (int t = 0; t < MQA_KV_TYPES; t++)
+    MQA_TRY(check("seconds_per_request", m->seconds_per_request, true, err));
+    MQA_TRY(check("seconds_per_unit", m->seconds_per_unit, true, err));
+    for (int t = 0; t < MQA_KV_TYPES; t++) {
         MQA_TRY(check("seconds_per_kv_value", m->seconds_per_kv_value[t], true, err));
+        MQA_TRY(check("seconds_per_score", m->seconds_per_score[t], true, err));
+    }
     if (m->n_caches < 0 || m->n_caches > MQA_MACHINE_CACHES)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "machine: %d caches: 0 to %d", m->n_caches,
                         MQA_MACHINE_CACHES);
     for (int i = 0; i < m->n_caches; i++) {
         MQA_TRY(check("a cache's size", m->caches[i].bytes, false, err));
         MQA_TRY(check("a cache's bandwidth", m->caches[i].rate, false, err));
+        MQA_TRY(check("the share of a cache's bandwidth", m->caches[i].share, false, err));
         if (i > 0 && m->caches[i].bytes <= m->caches[i - 1].bytes)
             return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "machine: the sizes of caches don't ascend");
     }

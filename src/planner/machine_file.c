@@ -14,7 +14,7 @@
 #include "base/new_file.h"
 #include "planner/design.h"
 
-enum { VERSION = 6, PATH_BYTES = 1024 };
+enum { VERSION = 7, PATH_BYTES = 1024 };
 
 /* ---- where ---- */
 
@@ -54,6 +54,8 @@ static const struct {
                {"seconds_per_value", offsetof(mqa_machine, seconds_per_value)},
                {"seconds_per_granule", offsetof(mqa_machine, seconds_per_granule)},
                {"seconds_per_small_page", offsetof(mqa_machine, seconds_per_small_page)},
+               {"seconds_per_request", offsetof(mqa_machine, seconds_per_request)},
+               {"seconds_per_unit", offsetof(mqa_machine, seconds_per_unit)},
                {"curve_bytes", offsetof(mqa_machine, curve_bytes)}};
 enum { N_NUMBERS = sizeof numbers / sizeof numbers[0] };
 
@@ -67,7 +69,8 @@ static json_t *curve_json(const mqa_curve *curve)
 
 static json_t *machine_json(const char *key, const mqa_machine *m)
 {
-    json_t *linear = json_object(), *attention = json_object(), *packing = json_object();
+    json_t *linear = json_object(), *attention = json_object();
+    json_t *packing = json_object(), *scores = json_object();
     json_t *caches = json_array(), *rows = json_array();
     for (int i = 0; i < MQA_CURVE_POINTS; i++) json_array_append_new(rows, json_integer(mqa_curve_rows[i]));
     for (int c = 0; c < MQA_WEIGHT_CLASSES; c++)
@@ -76,13 +79,16 @@ static json_t *machine_json(const char *key, const mqa_machine *m)
         const char *type = mqa_kv_type_name((mqa_kv_type)t);
         json_object_set_new(attention, type, curve_json(&m->attention[t]));
         json_object_set_new(packing, type, json_real(m->seconds_per_kv_value[t]));
+        json_object_set_new(scores, type, json_real(m->seconds_per_score[t]));
     }
     for (int i = 0; i < m->n_caches; i++)
-        json_array_append_new(caches, json_pack("[f, f]", m->caches[i].bytes, m->caches[i].rate));
-    json_t *object = json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o}", "version", VERSION,
-                               "key", key, "name", m->name, "source", m->source, "threads", m->n_threads,
-                               "memory", (json_int_t)m->memory, "caches", caches, "rows", rows, "linear",
-                               linear, "attention", attention, "seconds_per_kv_value", packing);
+        json_array_append_new(
+            caches, json_pack("[f, f, f]", m->caches[i].bytes, m->caches[i].rate, m->caches[i].share));
+    json_t *object =
+        json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version", VERSION, "key",
+                  key, "name", m->name, "source", m->source, "threads", m->n_threads, "memory",
+                  (json_int_t)m->memory, "caches", caches, "rows", rows, "linear", linear, "attention",
+                  attention, "seconds_per_kv_value", packing, "seconds_per_score", scores);
     for (int i = 0; object && i < N_NUMBERS; i++) {
         double value;
         memcpy(&value, (const char *)m + numbers[i].offset, sizeof value);
@@ -152,21 +158,32 @@ static bool read_caches(const json_t *list, mqa_machine *m)
 {
     if (json_array_size(list) > MQA_MACHINE_CACHES) return false;
     for (; m->n_caches < (int)json_array_size(list); m->n_caches++) {
-        const json_t *pair = json_array_get(list, (size_t)m->n_caches);
-        m->caches[m->n_caches].bytes = json_number_value(json_array_get(pair, 0));
-        m->caches[m->n_caches].rate = json_number_value(json_array_get(pair, 1));
+        const json_t *triple = json_array_get(list, (size_t)m->n_caches);
+        m->caches[m->n_caches].bytes = json_number_value(json_array_get(triple, 0));
+        m->caches[m->n_caches].rate = json_number_value(json_array_get(triple, 1));
+        m->caches[m->n_caches].share = json_number_value(json_array_get(triple, 2));
     }
     return true;
 }
 
-static bool read_shares(const json_t *linear, const json_t *attention, const json_t *packing, mqa_machine *m)
+static bool read_shares(const json_t *linear, const json_t *attention, mqa_machine *m)
 {
     for (int c = 0; c < MQA_WEIGHT_CLASSES; c++)
         if (!read_curves(linear, mqa_weight_class_name((mqa_weight_class)c), &m->linear[c])) return false;
     for (int t = 0; t < MQA_KV_TYPES; t++) {
         const char *type = mqa_kv_type_name((mqa_kv_type)t);
         if (!read_curves(attention, type, &m->attention[t])) return false;
-        m->seconds_per_kv_value[t] = json_number_value(json_object_get(packing, type));
+    }
+    return true;
+}
+
+/* Of each format. */
+static bool read_seconds(const json_t *object, double out[MQA_KV_TYPES])
+{
+    for (int t = 0; t < MQA_KV_TYPES; t++) {
+        const json_t *number = json_object_get(object, mqa_kv_type_name((mqa_kv_type)t));
+        if (!json_is_number(number)) return false;
+        out[t] = json_number_value(number);
     }
     return true;
 }
@@ -174,13 +191,13 @@ static bool read_shares(const json_t *linear, const json_t *attention, const jso
 static bool read_machine(json_t *object, const char *key, mqa_machine *m)
 {
     const char *own_key, *name, *source;
-    json_t *caches, *rows, *linear, *attention, *packing;
+    json_t *caches, *rows, *linear, *attention, *packing, *scores;
     json_int_t memory;
     int version;
-    if (json_unpack(object, "{s:i, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o}", "version", &version,
-                    "key", &own_key, "name", &name, "source", &source, "threads", &m->n_threads, "memory",
-                    &memory, "caches", &caches, "rows", &rows, "linear", &linear, "attention", &attention,
-                    "seconds_per_kv_value", &packing) != 0)
+    if (json_unpack(object, "{s:i, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+                    &version, "key", &own_key, "name", &name, "source", &source, "threads", &m->n_threads,
+                    "memory", &memory, "caches", &caches, "rows", &rows, "linear", &linear, "attention",
+                    &attention, "seconds_per_kv_value", &packing, "seconds_per_score", &scores) != 0)
         return false;
     if (version != VERSION || strcmp(key, own_key) != 0 || memory < 0 || m->n_threads < 0) return false;
     mqa_design_text(m->name, sizeof m->name, name, strlen(name));
@@ -188,7 +205,8 @@ static bool read_machine(json_t *object, const char *key, mqa_machine *m)
     m->memory = (size_t)memory;
     m->measured = true;
     return read_rows(rows) && read_numbers(object, m) && read_caches(caches, m) &&
-           read_shares(linear, attention, packing, m);
+           read_shares(linear, attention, m) && read_seconds(packing, m->seconds_per_kv_value) &&
+           read_seconds(scores, m->seconds_per_score);
 }
 
 mqa_status mqa_machine_load(const char *key, mqa_machine *out, mqa_error *err)

@@ -27,9 +27,11 @@
  *                            + small_bytes / 4096 * seconds_per_small_page   (of matrices below 2 MiB)
  *     attention of a group   max(bytes / bandwidth(W) / attention[format].memory(rows),
  *                                max(2 * (d_qk + d_vo) * heads * keys / peak, heads * keys / exp_rate)
- *                                / attention[format](rows on one KV head))
+ *                                / attention[format](rows on one KV head)
+ *                                + heads * keys * seconds_per_score[format])
+ *                            + units * seconds_per_unit   (of a request's rows on one KV head)
  *     each layer             seconds_per_layer                                   (threads' meetings)
- *     each step              seconds_per_step
+ *     each step              seconds_per_step + requests * seconds_per_request
  *     each row               seconds_per_value * values that go in and out of the matrices it goes through
  *                            (norms, RoPE, activations, rounding to what products take)
  *                            + seconds_per_kv_value[format] * values of K and V that it leaves in the caches
@@ -38,7 +40,9 @@
  * takes arithmetic's time and what memory takes longer than that cache, at least memory's. (Measured:
  * attention of 16 rows a KV head on Zen 4 has 80 % of the peak from L3, and from memory the time of both.)
  *
- * W is the step's working set, all that it reads, so that a model which fits in a cache is read from there.
+ * W is the step's working set, all that it reads, so that a model which fits in a cache is read from there;
+ * bandwidth(W) is what loops that only read get from so much memory, times the share of it that steps of
+ * decoding were seen to reach (weights and K and V take the cache's room from each other).
  * Bytes of attention are those of K and V that somebody sees, each once however many rows see them (heads
  * that share them, requests with a common beginning): that is what multi-query attention is for. Rows on one
  * KV head: n_heads / n_kv_heads for each token that asks of the same K and V. As it grows, arithmetic
@@ -148,6 +152,14 @@ mqa_status mqa_design_from_file(const char *path, mqa_design *out, mqa_error *er
  * key of head_dim / 2; WINDOW keeps a window of 1,024 in five layers of six (Gemma 3, arXiv:2503.19786).
  * Norms on q and k are left as they are. MQA_ERR_UNSUPPORTED where it can't be (heads don't divide; a design
  * with fewer heads than that). */
+static inline int mqa_mla_rank(int head_dim)
+{
+    return 4 * head_dim;
+}
+static inline int mqa_mla_rope_dims(int head_dim)
+{
+    return head_dim / 2;
+}
 typedef enum mqa_variant {
     MQA_VARIANT_AS_IS = 0,
     MQA_VARIANT_MHA,
@@ -211,7 +223,7 @@ double mqa_curve_at(const double shares[MQA_CURVE_POINTS], double rows);
 typedef enum mqa_rate { MQA_RATE_F32 = 0, MQA_RATE_BF16 = 1, MQA_RATE_INT8 = 2 } mqa_rate;
 #define MQA_RATES 3
 
-#define MQA_MACHINE_CACHES 8
+#define MQA_MACHINE_CACHES 16
 typedef struct mqa_machine {
     char name[96];
     char source[256]; /* where the figures come from: "measured 2026-11-25 on 2 threads, avx512", a data
@@ -219,9 +231,10 @@ typedef struct mqa_machine {
     bool measured;    /* by the kernels of this program; else shares are assumptions */
     int n_threads;    /* 0: not a matter */
     double bandwidth; /* bytes/s from memory */
-    /* Bytes/s from a working set of so many bytes, ascending; bandwidth holds beyond. */
+    /* Bytes/s from a working set of so many bytes, ascending; bandwidth holds beyond. share: what a step of
+     * decoding reaches of it, which reads weights and K and V in turn, each from a place of its own. */
     struct {
-        double bytes, rate;
+        double bytes, rate, share;
     } caches[MQA_MACHINE_CACHES];
     int n_caches;
     double peak[MQA_RATES]; /* operations/s */
@@ -236,8 +249,16 @@ typedef struct mqa_machine {
      * that has to be begun; and a matrix of less than 2 MiB lies in pages of 4 KiB, each to be looked up. */
     double seconds_per_granule, seconds_per_small_page;
     double seconds_per_kv_value[MQA_KV_TYPES]; /* a value of K or V into the cache, by its format */
+    /* A score of attention besides the products that it is made from and goes into: its share in the row's
+     * maximum, exponential and sum, which doesn't depend on the size of a head. By the format of K. */
+    double seconds_per_score[MQA_KV_TYPES];
+    /* What a step takes for each of its requests, whatever they attend to; and attention of one request's
+     * rows on one KV head, in one layer, however few keys it sees. */
+    double seconds_per_request, seconds_per_unit;
 } mqa_machine;
 
+/* rate times share, between two sizes by the logarithm of the size; beyond the last, bandwidth times its
+ * share. */
 double mqa_machine_bandwidth(const mqa_machine *machine, double working_set);
 /* The arithmetic in which a cache format's and a weight class's products are computed. */
 mqa_rate mqa_rate_of_kv(mqa_kv_type type);
@@ -401,9 +422,9 @@ mqa_status mqa_report_make(const mqa_design *design, const mqa_variant *variants
 
 /* ---- numbers with units ---- */
 
-/* "2GiB", "80 GB", "512 MiB", "1048576": bytes. "42GB/s", "3.35 TB/s", "989 TFLOP/s", "42e9": anything a
- * second. KiB … TiB are powers of 1,024; k, K, M, G, T powers of 1,000. The whole text, finite and above 0;
- * else false. */
+/* "2GiB", "80 GB", "512 MiB", "1048576": bytes, as base/bytes.h reads them; from 1 to 2^63 - 1. "42GB/s",
+ * "3.35 TB/s", "989 TFLOP/s", "42e9": anything a second, finite and above 0; k, K, M, G, T are powers of
+ * 1,000 there, Ki … Ti of 1,024. The whole text; else false. */
 bool mqa_parse_bytes(const char *text, size_t *out);
 bool mqa_parse_rate(const char *text, double *out);
 

@@ -12,7 +12,8 @@
 /* Something done n times, one time after the other. bytes, operations and exponentials are of one time. */
 typedef struct part {
     double n, bytes, operations, exponentials;
-    double begin; /* seconds before memory streams */
+    double begin;     /* seconds before memory streams */
+    double per_score; /* seconds of an exponential that products don't account for */
     mqa_rate rate;
     const mqa_curve *curve; /* how much of memory's and of arithmetic's roof is reached */
     double rows;
@@ -29,6 +30,7 @@ typedef struct work {
     double steps;  /* in all */
     double values; /* that go in and out of matrices, of all rows together */
     double rows;   /* of all steps together */
+    double items;  /* requests of a step, all steps together */
 } work;
 
 /* ---- matrices ---- */
@@ -82,7 +84,7 @@ static mqa_status add_decode_matrices(work *w, double rows, mqa_error *err)
     for (int i = 0; i < w->design->n_matrices; i++)
         MQA_TRY(add_matrix(w, &w->design->matrices[i], 1, 1, rows, err));
     w->steps = 1;
-    w->rows = rows;
+    w->rows = w->items = rows;
     return MQA_OK;
 }
 
@@ -108,29 +110,33 @@ static mqa_status add_prompt_matrices(work *w, double n_tokens, double chunk, mq
         MQA_TRY(add_matrix(w, m, whole, of, chunk, err));
         if (rest > 0) MQA_TRY(add_matrix(w, m, 1, of, rest, err));
     }
-    w->steps = whole + (rest > 0);
+    w->steps = w->items = whole + (rest > 0);
     w->rows = n_tokens;
     return MQA_OK;
 }
 
 /* ---- attention ---- */
 
-/* tokens of K and V read; pairs of a query's token and a key; rows on one KV head at a time. */
-static void add_attention(work *w, const mqa_layer_group *g, double n, double tokens, double pairs,
-                          double rows)
+/* tokens of K and V read by so many requests at once; pairs of a query's token and a key; rows on one KV head
+ * at a time. */
+static void add_attention(work *w, const mqa_layer_group *g, double n, double requests, double tokens,
+                          double pairs, double rows)
 {
     if (tokens <= 0 || pairs <= 0) return;
     const mqa_cache_config config = mqa_group_cache(g, w->demand->k_type, w->demand->v_type);
     const double token_bytes = (double)mqa_cache_page_bytes(&config) / MQA_GRANULE;
     const double scores = pairs * g->n_heads * g->n_layers;
-    w->parts[w->n_parts++] = (part){.n = n,
-                                    .bytes = tokens * token_bytes,
-                                    .operations = 2.0 * (g->head_dim_qk + g->head_dim_vo) * scores,
-                                    .exponentials = scores,
-                                    .rate = mqa_rate_of_kv(w->demand->k_type),
-                                    .curve = &w->machine->attention[w->demand->k_type],
-                                    .rows = rows,
-                                    .attention = true};
+    w->parts[w->n_parts++] =
+        (part){.n = n,
+               .bytes = tokens * token_bytes,
+               .operations = 2.0 * (g->head_dim_qk + g->head_dim_vo) * scores,
+               .exponentials = scores,
+               .begin = requests * g->n_kv_heads * g->n_layers * w->machine->seconds_per_unit,
+               .per_score = w->machine->seconds_per_score[w->demand->k_type],
+               .rate = mqa_rate_of_kv(w->demand->k_type),
+               .curve = &w->machine->attention[w->demand->k_type],
+               .rows = rows,
+               .attention = true};
 }
 
 /* Each request's token sees its own tokens, and all of them see the shared ones, which are read once. */
@@ -142,8 +148,8 @@ static void add_decoding(work *w, const mqa_layer_group *g, int64_t context)
     if (requests == 1 || shared < first) shared = first;
     const double ratio = (double)g->n_heads / g->n_kv_heads;
     const double common = (double)(shared - first), own = (double)(context - shared);
-    add_attention(w, g, 1, common, requests * common, requests * ratio);
-    add_attention(w, g, 1, requests * own, requests * own, ratio);
+    add_attention(w, g, 1, 1, common, requests * common, requests * ratio);
+    add_attention(w, g, 1, requests, requests * own, requests * own, ratio);
 }
 
 /* The sum of min(x, cap) for x = first, first + step, …, n of them. */
@@ -167,10 +173,10 @@ static void add_prompt(work *w, const mqa_layer_group *g, bool has_last, double 
     rest.n_layers -= has_last;
     if (before > 0 && rest.n_layers > 0) {
         const double ends_cap = cap + chunk - 1; /* what a whole chunk sees */
-        add_attention(w, &rest, before, sum_capped(from + chunk, chunk, before, ends_cap) / before,
+        add_attention(w, &rest, before, 1, sum_capped(from + chunk, chunk, before, ends_cap) / before,
                       sum_capped(from + 1, 1, n_tokens - last, cap) / before, chunk * ratio);
     }
-    add_attention(w, g, 1, fmin(from + n_tokens, cap + last - 1),
+    add_attention(w, g, 1, 1, fmin(from + n_tokens, cap + last - 1),
                   sum_capped(from + n_tokens - last + 1, 1, last, cap), last * ratio);
 }
 
@@ -219,7 +225,8 @@ static void add_part(const work *w, const part *p, double bandwidth, mqa_times *
     const double memory = p->bytes / (bandwidth * mqa_curve_at(p->curve->memory, p->rows));
     const double exps = m->exp_rate > 0 ? p->exponentials / m->exp_rate : 0;
     const double arithmetic =
-        fmax(p->operations / m->peak[p->rate], exps) / mqa_curve_at(p->curve->share, p->rows);
+        fmax(p->operations / m->peak[p->rate], exps) / mqa_curve_at(p->curve->share, p->rows) +
+        p->exponentials * p->per_score;
     const double waits = fmax(memory - hidden(m, p, memory), 0);
     const double seconds = p->n * (fmax(memory, arithmetic + waits) + p->begin);
     add_time(t, p->attention ? &t->attention : &t->weights,
@@ -244,7 +251,8 @@ static void add_up(const work *w, mqa_times *t)
     for (int i = 0; i < w->n_parts; i++) add_part(w, &w->parts[i], bandwidth, t);
     add_time(t, &t->overhead, MQA_BOUND_OVERHEAD,
              w->steps * (m->seconds_per_step + layers * m->seconds_per_layer) +
-                 w->values * m->seconds_per_value + w->rows * write_seconds(w));
+                 w->items * m->seconds_per_request + w->values * m->seconds_per_value +
+                 w->rows * write_seconds(w));
     for (int i = 1; i < MQA_BOUNDS; i++)
         if (t->by_bound[i] > t->by_bound[t->bound]) t->bound = (mqa_bound)i;
     if (bytes > 0) t->intensity = t->operations / bytes;

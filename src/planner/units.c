@@ -3,9 +3,11 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "planner/planner.h"
 
 /* A decimal number at the beginning of text, then the rest without blanks before it. */
@@ -35,14 +37,7 @@ static double take_prefix(const char **rest)
 
 bool mqa_parse_bytes(const char *text, size_t *out)
 {
-    double n;
-    const char *rest;
-    if (!take_number(text, &n, &rest)) return false;
-    n *= take_prefix(&rest);
-    if (*rest == 'B') rest++;
-    if (*rest || !(n >= 1 && n < 0x1p63)) return false;
-    *out = (size_t)n;
-    return true;
+    return mqa_bytes_parse(text, out) && *out > 0 && *out <= INT64_MAX;
 }
 
 bool mqa_parse_rate(const char *text, double *out)

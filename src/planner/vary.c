@@ -70,8 +70,8 @@ static mqa_status share(const mqa_design *from, int n_kv_heads, mqa_design *out,
 static mqa_status make_latent(const mqa_design *from, mqa_design *out, mqa_error *err)
 {
     const mqa_latent latent = {.n_heads = from->n_heads,
-                               .rank = 4 * (int64_t)from->head_dim,
-                               .rope_dims = from->head_dim / 2,
+                               .rank = mqa_mla_rank(from->head_dim),
+                               .rope_dims = mqa_mla_rope_dims(from->head_dim),
                                .head_dim_nope = from->head_dim,
                                .head_dim_v = from->head_dim};
     if (has_windows(from)) return mqa_fail(err, MQA_ERR_UNSUPPORTED, "the design has windows");

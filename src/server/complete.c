@@ -58,7 +58,7 @@ static bool submit_one(mqa_service *s, mqa_job *job, int i, mqa_api_error *e)
     if (!mqa_request_of_ask(&job->ask, &job->prompts[i], job->max_tokens, &r, &bias, e)) return false;
     r.tenant = job->tenant;
     r.wait_seconds = s->options.queue_seconds;
-    if (!mqa_constrain(&job->ask, s->token_index, &r.mask, e)) {
+    if (!mqa_constrain(&job->ask, s->languages, job->tenant, &r.mask, e)) {
         free(bias);
         return false;
     }
@@ -130,6 +130,13 @@ static bool check_receipt(const mqa_job *job, mqa_api_error *e)
            mqa_api_invalid(e, "receipt", "'receipt' goes with one prompt only");
 }
 
+/* Any name is taken for the one model there is, unless the tenant's are named. */
+static bool check_model(const mqa_service *s, const mqa_asking *asking, const mqa_ask *ask, mqa_api_error *e)
+{
+    return asking->tenant.models[0] == 0 || !ask->model || strcmp(ask->model, s->model_name) == 0 ||
+           mqa_api_no_model(e, ask->model);
+}
+
 static bool may_ask(mqa_service *s, const mqa_asking *asking, mqa_api_error *e)
 {
     if (atomic_load(&s->draining)) {
@@ -155,7 +162,8 @@ static bool start(mqa_service *s, mqa_exchange *x, const mqa_asking *asking, boo
     snprintf(job->tenant, sizeof job->tenant, "%s", asking->tenant.name);
     if (!may_ask(s, asking, e)) return false;
     if (mqa_ask_parse(body, n, chat, s->info.n_vocab, &job->ask, e) && check_receipt(job, e) &&
-        encode_all(s, job, e) && make_answer(s, job, e) && echo_prompts(s, job, e) && submit(s, job, e))
+        check_model(s, asking, &job->ask, e) && encode_all(s, job, e) && make_answer(s, job, e) &&
+        echo_prompts(s, job, e) && submit(s, job, e))
         return true;
     if (e->status == 400) mqa_metrics_add(s->metrics, MQA_COUNT_REFUSED_INPUT, 1);
     return false;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "openai/ask.h"
 #include "server/inside.h"
 #include "server/page.h"
 #include "tokenizer/array.h"
@@ -63,8 +64,9 @@ static json_t *model_json(const mqa_service *s)
 
 void mqa_endpoint_models(mqa_service *s, mqa_exchange *x, mqa_asking *asking)
 {
-    (void)asking;
-    mqa_exchange_json(x, json_pack("{s:s, s:[o]}", "object", "list", "data", model_json(s)));
+    json_t *models = json_array();
+    if (mqa_tenant_may_use(&asking->tenant, s->model_name)) json_array_append_new(models, model_json(s));
+    mqa_exchange_json(x, json_pack("{s:s, s:o}", "object", "list", "data", models));
 }
 
 /* ---- tokens ---- */
@@ -81,10 +83,12 @@ static bool parse_object(mqa_exchange *x, json_t **out, mqa_api_error *e)
     return mqa_api_invalid(e, NULL, "the body must be a JSON object");
 }
 
-static bool flag_of(const json_t *object, const char *name, bool otherwise)
+static bool take_flag(const json_t *object, const char *name, bool *out, mqa_api_error *e)
 {
     const json_t *v = json_object_get(object, name);
-    return json_is_boolean(v) ? json_is_true(v) : otherwise;
+    if (json_is_boolean(v)) *out = json_is_true(v);
+    return !v || json_is_null(v) || json_is_boolean(v) ||
+           mqa_api_invalid(e, name, "'%s' must be true or false", name);
 }
 
 static json_t *tokens_json(const mqa_service *s, const mqa_tokens *tokens, bool with_pieces)
@@ -119,17 +123,18 @@ void mqa_endpoint_tokenize(mqa_service *s, mqa_exchange *x, mqa_asking *asking)
     const json_t *content = json_object_get(body, "content");
     mqa_tokens tokens = {0};
     mqa_error err;
+    bool add = false, parse = true, pieces = false;
     bool ok = json_is_string(content) || mqa_api_invalid(&e, "content", "'content' must be a string");
+    ok = ok && take_flag(body, "add_special", &add, &e) && take_flag(body, "parse_special", &parse, &e) &&
+         take_flag(body, "with_pieces", &pieces, &e);
     if (ok) {
-        const unsigned flags = (flag_of(body, "add_special", false) ? MQA_ENCODE_ADD_SPECIAL : 0u) |
-                               (flag_of(body, "parse_special", true) ? MQA_ENCODE_PARSE_SPECIAL : 0u);
+        const unsigned flags = (add ? MQA_ENCODE_ADD_SPECIAL : 0u) | (parse ? MQA_ENCODE_PARSE_SPECIAL : 0u);
         const mqa_status status = mqa_tokenizer_encode(s->tokenizer, json_string_value(content),
                                                        json_string_length(content), flags, &tokens, &err);
         ok = status == MQA_OK || mqa_api_failed(&e, status, &err);
     }
     if (ok)
-        mqa_exchange_json(
-            x, json_pack("{s:o}", "tokens", tokens_json(s, &tokens, flag_of(body, "with_pieces", false))));
+        mqa_exchange_json(x, json_pack("{s:o}", "tokens", tokens_json(s, &tokens, pieces)));
     else
         mqa_exchange_error(x, &e);
     mqa_tokens_free(&tokens);
@@ -144,9 +149,10 @@ static bool take_ids(const json_t *list, int n_vocab, mqa_tokens *out, mqa_api_e
     json_array_foreach((json_t *)list, i, v)
     {
         mqa_error err;
-        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= n_vocab)
+        int64_t id;
+        if (!mqa_json_whole(v, 0, n_vocab - 1, &id))
             return mqa_api_invalid(e, "tokens", "'tokens[%zu]' is no token id of this model", i);
-        const mqa_status status = mqa_tokens_push(out, (int32_t)json_integer_value(v), &err);
+        const mqa_status status = mqa_tokens_push(out, (int32_t)id, &err);
         if (status != MQA_OK) return mqa_api_failed(e, status, &err);
     }
     return true;

@@ -7,13 +7,17 @@
  */
 #include "server/exchange.h"
 
+#include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
 
 #include "base/status.h"
 #include "tokenizer/array.h"
 
-enum { MAX_HEADERS = 4, STREAM_BLOCK = 16384, DISCARD_BYTES = 1 << 20 };
+enum { MAX_HEADERS = 4, STREAM_BLOCK = 16384, DISCARD_BYTES = 1 << 20, LARGE_BYTES = 1 << 20 };
 
 typedef enum phase { READING, HANDLED, ANSWERED, STREAMING, QUEUED } phase;
 
@@ -22,7 +26,9 @@ struct mqa_exchange {
     mqa_connection *at; /* libmicrohttpd's thread alone looks at it */
     struct MHD_Connection *connection;
     char *method, *path;
+    bool takes_interim; /* HTTP/1.1: other answers may come before the answer */
     mqa_text body;
+    bool was_large; /* body or answer */
     size_t n_discarded;
     void *user;
     atomic_int n_holders;
@@ -44,7 +50,7 @@ struct mqa_exchange {
 /* ---- life ---- */
 
 static mqa_exchange *make(mqa_http *http, struct MHD_Connection *connection, const char *url,
-                          const char *method)
+                          const char *method, const char *version)
 {
     mqa_exchange *x = calloc(1, sizeof *x);
     if (!x) return NULL;
@@ -53,11 +59,21 @@ static mqa_exchange *make(mqa_http *http, struct MHD_Connection *connection, con
     x->at = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
     x->method = strdup(method);
     x->path = strdup(url);
+    x->takes_interim = strcmp(version, MHD_HTTP_VERSION_1_1) == 0;
     atomic_init(&x->n_holders, 1);
     pthread_mutex_init(&x->lock, NULL);
     if (x->method && x->path) return x;
     mqa_exchange_release(x);
     return NULL;
+}
+
+/* What a large body came to, as JSON and tokens, was many times its size and is free by now: free() would
+ * keep much of it for what may come. */
+static void give_back(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 void mqa_exchange_hold(mqa_exchange *x)
@@ -68,6 +84,7 @@ void mqa_exchange_hold(mqa_exchange *x)
 void mqa_exchange_release(mqa_exchange *x)
 {
     if (!x || atomic_fetch_sub(&x->n_holders, 1) != 1) return;
+    const bool was_large = x->was_large;
     for (int i = 0; i < x->n_headers; i++) free(x->headers[i].value);
     free(x->method);
     free(x->path);
@@ -75,6 +92,7 @@ void mqa_exchange_release(mqa_exchange *x)
     mqa_text_free(&x->out);
     pthread_mutex_destroy(&x->lock);
     free(x);
+    if (was_large) give_back();
 }
 
 /* With x's lock: whoever waits goes on. */
@@ -91,6 +109,22 @@ void mqa_exchange_leave(mqa_exchange *x)
     x->gone = true;
     wake(x);
     pthread_mutex_unlock(&x->lock);
+}
+
+/* Who is suspended is let alone by libmicrohttpd, so nothing comes between these bytes. */
+mqa_ask_client mqa_exchange_ask_client(mqa_exchange *x, int fd)
+{
+    static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    mqa_ask_client result = MQA_ASKED;
+    pthread_mutex_lock(&x->lock);
+    if (!x->suspended)
+        result = MQA_ASK_LATER;
+    else if (x->phase == HANDLED && /* else the next part of the stream asks */
+             (!x->takes_interim || send(fd, interim, sizeof interim - 1, MSG_DONTWAIT | MSG_NOSIGNAL) !=
+                                       (ssize_t)sizeof interim - 1))
+        result = MQA_CLIENT_GONE;
+    pthread_mutex_unlock(&x->lock);
+    return result;
 }
 
 /* ---- what the handler asks ---- */
@@ -293,23 +327,66 @@ static bool has_answer(mqa_exchange *x)
     return answered;
 }
 
+static void refuse(mqa_exchange *x, int status, const char *type, const char *code, const char *why)
+{
+    char text[256];
+    const int n = snprintf(text, sizeof text,
+                           "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}",
+                           why, type, code);
+    mqa_exchange_add_header(x, "Connection", "close");
+    mqa_exchange_answer(x, status, "application/json", text, (size_t)n);
+}
+
 static void refuse_length(mqa_exchange *x)
 {
-    static const char text[] =
-        "{\"error\":{\"message\":\"the body is too long for this server\",\"type\":\"invalid_request_error\","
-        "\"param\":null,\"code\":\"request_too_large\"}}";
-    mqa_exchange_answer(x, MHD_HTTP_CONTENT_TOO_LARGE, "application/json", text, sizeof text - 1);
+    refuse(x, MHD_HTTP_CONTENT_TOO_LARGE, "invalid_request_error", "request_too_large",
+           "the body is too long for this server");
+}
+
+typedef struct framing {
+    int n;        /* headers that say where the request ends */
+    bool unclear; /* there is one that others may read in another way */
+} framing;
+
+static enum MHD_Result look_at_header(void *user, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+    (void)kind, (void)value;
+    framing *f = user;
+    f->n += strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 ||
+            strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+    for (const char *c = key; *c; c++) f->unclear |= *c <= ' ' || *c == 127;
+    return MHD_YES;
+}
+
+/* Where a request ends must be said once, and clearly: a server in front that reads it in another way would
+ * take what follows for another request (RFC 9112, 5.1 and 11.2). */
+static bool is_ambiguous(mqa_exchange *x)
+{
+    framing f = {0};
+    MHD_get_connection_values(x->connection, MHD_HEADER_KIND, look_at_header, &f);
+    const char *encoding = mqa_exchange_header(x, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+    return f.n > 1 || f.unclear || (encoding && strcasecmp(encoding, "chunked") != 0);
 }
 
 static enum MHD_Result begin(mqa_http *http, mqa_exchange *x)
 {
-    mqa_connection_set_deadline(http, x->at, http->options.body_seconds);
     const char *length = mqa_exchange_header(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    if (length && strtoull(length, NULL, 10) > http->options.max_body_bytes)
+    if (!mqa_connection_begin(http, x->at)) {
+        mqa_exchange_add_header(x, "Retry-After", "1");
+        refuse(x, MHD_HTTP_SERVICE_UNAVAILABLE, "server_error", "too_many_connections",
+               "there are too many connections");
+    } else if (is_ambiguous(x)) {
+        refuse(x, MHD_HTTP_BAD_REQUEST, "invalid_request_error", "ambiguous_length",
+               "the request says more than once, or unclearly, where it ends");
+    } else if (length && strtoull(length, NULL, 10) > http->options.max_body_bytes) {
         refuse_length(x);
-    else
+    } else {
         http->handler.begin(http->handler.user, x);
-    return has_answer(x) ? answer_or_wait(x) : MHD_YES;
+    }
+    /* Who answers before the body is in gives up the connection. */
+    const bool has_body = length ? strtoull(length, NULL, 10) > 0
+                                 : mqa_exchange_header(x, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
+    return has_body && has_answer(x) ? answer_or_wait(x) : MHD_YES;
 }
 
 /* A body whose length wasn't said beforehand is read on a little, so that the client hears why. */
@@ -319,6 +396,7 @@ static enum MHD_Result take_body(mqa_http *http, mqa_exchange *x, const char *da
         x->n_discarded += n;
         return x->n_discarded > DISCARD_BYTES ? MHD_NO : MHD_YES;
     }
+    x->was_large |= x->body.n + n >= LARGE_BYTES;
     return mqa_text_append(&x->body, data, n, NULL) == MQA_OK ? MHD_YES : MHD_NO;
 }
 
@@ -326,11 +404,10 @@ enum MHD_Result mqa_exchange_access(void *user, struct MHD_Connection *connectio
                                     const char *method, const char *version, const char *data, size_t *n_data,
                                     void **context)
 {
-    (void)version;
     mqa_http *http = user;
     mqa_exchange *x = *context;
     if (!x) {
-        *context = x = make(http, connection, url, method);
+        *context = x = make(http, connection, url, method, version);
         return x ? begin(http, x) : MHD_NO;
     }
     if (*n_data > 0) {
@@ -338,8 +415,8 @@ enum MHD_Result mqa_exchange_access(void *user, struct MHD_Connection *connectio
         *n_data = 0;
         return take_body(http, x, data, n);
     }
+    mqa_connection_stop_clock(http, x->at);
     if (x->phase == READING) { /* no other thread knows x yet */
-        mqa_connection_set_deadline(http, x->at, 0);
         x->phase = HANDLED;
         if (x->n_discarded > 0)
             refuse_length(x);
@@ -357,8 +434,7 @@ void mqa_exchange_completed(void *user, struct MHD_Connection *connection, void 
     mqa_exchange *x = *context;
     if (!x) return;
     *context = NULL;
-    mqa_connection_set_waiting(http, x->at, NULL);
-    mqa_connection_set_deadline(http, x->at, http->options.header_seconds);
+    mqa_connection_end(http, x->at);
     pthread_mutex_lock(&x->lock);
     x->gone = true;
     const bool answered = x->phase > HANDLED;

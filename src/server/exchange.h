@@ -18,7 +18,11 @@
 typedef struct mqa_connection {
     int fd;
     double deadline;       /* on http's clock; 0: none */
+    double idle_since;     /* 0: a request is under way, its headers are in */
     mqa_exchange *waiting; /* not NULL while libmicrohttpd doesn't look at this connection */
+    bool shed;             /* it was closed for another one, and isn't counted any more */
+    bool refused;          /* there are too many: its request gets 503 */
+    bool asked;            /* its client sends no more and was asked whether it is there */
     struct mqa_connection *next, **link;
 } mqa_connection;
 
@@ -35,7 +39,11 @@ struct mqa_http {
     int n_connections;
 };
 
-void mqa_connection_set_deadline(mqa_http *http, mqa_connection *c, double seconds); /* 0: none */
+/* A request's headers are in: true, or false where there are too many connections to take it. */
+bool mqa_connection_begin(mqa_http *http, mqa_connection *c);
+/* The request is over. */
+void mqa_connection_end(mqa_http *http, mqa_connection *c);
+void mqa_connection_stop_clock(mqa_http *http, mqa_connection *c); /* the body is in */
 void mqa_connection_set_waiting(mqa_http *http, mqa_connection *c, mqa_exchange *x);
 
 /* libmicrohttpd's callbacks. */
@@ -47,5 +55,11 @@ void mqa_exchange_completed(void *user, struct MHD_Connection *connection, void 
 
 /* The client has gone: lets libmicrohttpd find that out. */
 void mqa_exchange_leave(mqa_exchange *x);
+
+/* With http's lock: the client has closed its side, or has gone, which looks the same until something is sent
+ * to it. Before an answer that is "100 Continue", of which any number may come (RFC 9110, 15.2): who has gone
+ * resets the connection. MQA_ASK_LATER: it is just being answered. */
+typedef enum mqa_ask_client { MQA_ASKED, MQA_ASK_LATER, MQA_CLIENT_GONE } mqa_ask_client;
+mqa_ask_client mqa_exchange_ask_client(mqa_exchange *x, int fd);
 
 #endif

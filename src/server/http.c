@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -16,6 +17,8 @@
 #include "server/exchange.h"
 
 enum { SWEEP_MS = 100, FLUSH_MS = 5, STALLED_SECONDS = 60 };
+enum { SPARE_CONNECTIONS = 256 }; /* beyond the most: that are being closed, or refused */
+enum { OTHER_FILES = 128 };
 
 /* ---- addresses ---- */
 
@@ -52,6 +55,35 @@ bool mqa_http_is_loopback(const char *host)
 
 /* ---- connections ---- */
 
+/* Closes the one that has been idle longest, not yet having asked anything, or not again. With the lock. */
+static bool shed_idle(mqa_http *http, const mqa_connection *but)
+{
+    mqa_connection *oldest = NULL;
+    for (mqa_connection *c = http->connections; c; c = c->next)
+        if (c != but && !c->shed && c->idle_since > 0 && (!oldest || c->idle_since < oldest->idle_since))
+            oldest = c;
+    if (!oldest) return false;
+    shutdown(oldest->fd, SHUT_RDWR);
+    oldest->shed = true;
+    http->n_connections--;
+    return true;
+}
+
+static mqa_connection *add_connection(mqa_http *http, struct MHD_Connection *connection)
+{
+    mqa_connection *c = calloc(1, sizeof *c);
+    if (!c) return NULL;
+    c->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    c->idle_since = mqa_seconds();
+    c->deadline = c->idle_since + http->options.header_seconds;
+    c->next = http->connections;
+    if (c->next) c->next->link = &c->next;
+    c->link = &http->connections;
+    http->connections = c;
+    if (++http->n_connections > http->options.max_connections) c->refused = !shed_idle(http, c);
+    return c;
+}
+
 static void on_connection(void *user, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode what)
 {
@@ -59,32 +91,44 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
     mqa_connection *c = *context;
     pthread_mutex_lock(&http->lock);
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        c = calloc(1, sizeof *c);
-        if (c) {
-            c->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-            c->deadline = mqa_seconds() + http->options.header_seconds;
-            c->next = http->connections;
-            if (c->next) c->next->link = &c->next;
-            c->link = &http->connections;
-            http->connections = c;
-            http->n_connections++;
-        }
-        *context = c;
+        *context = add_connection(http, connection);
     } else if (c) {
         *c->link = c->next;
         if (c->next) c->next->link = c->link;
-        http->n_connections--;
+        if (!c->shed) http->n_connections--;
         free(c);
         *context = NULL;
     }
     pthread_mutex_unlock(&http->lock);
 }
 
-void mqa_connection_set_deadline(mqa_http *http, mqa_connection *c, double seconds)
+bool mqa_connection_begin(mqa_http *http, mqa_connection *c)
+{
+    if (!c) return false;
+    pthread_mutex_lock(&http->lock);
+    c->idle_since = 0;
+    c->asked = false;
+    c->deadline = mqa_seconds() + http->options.body_seconds;
+    const bool taken = !c->refused;
+    pthread_mutex_unlock(&http->lock);
+    return taken;
+}
+
+void mqa_connection_end(mqa_http *http, mqa_connection *c)
 {
     if (!c) return;
     pthread_mutex_lock(&http->lock);
-    c->deadline = seconds > 0 ? mqa_seconds() + seconds : 0;
+    c->waiting = NULL;
+    c->idle_since = mqa_seconds();
+    c->deadline = c->idle_since + http->options.header_seconds;
+    pthread_mutex_unlock(&http->lock);
+}
+
+void mqa_connection_stop_clock(mqa_http *http, mqa_connection *c)
+{
+    if (!c) return;
+    pthread_mutex_lock(&http->lock);
+    c->deadline = 0;
     pthread_mutex_unlock(&http->lock);
 }
 
@@ -96,10 +140,16 @@ void mqa_connection_set_waiting(mqa_http *http, mqa_connection *c, mqa_exchange 
     pthread_mutex_unlock(&http->lock);
 }
 
-static bool hung_up(int fd)
+/* Whether the client of a connection that waits has gone, as far as can be told now. */
+static bool has_gone(mqa_connection *c)
 {
-    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
-    return poll(&p, 1, 0) > 0;
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+    if (poll(&p, 1, 0) <= 0) return false;
+    if (p.revents & (POLLERR | POLLHUP | POLLNVAL)) return true;
+    if (c->asked) return false;
+    const mqa_ask_client asked = mqa_exchange_ask_client(c->waiting, c->fd);
+    c->asked = asked == MQA_ASKED;
+    return asked == MQA_CLIENT_GONE;
 }
 
 /* Connections that are too slow, and clients that have gone while their exchange waits: libmicrohttpd looks
@@ -114,7 +164,7 @@ static size_t sweep_once(mqa_http *http, mqa_exchange **gone, size_t most)
             shutdown(c->fd, SHUT_RDWR);
             c->deadline = 0;
         }
-        if (c->waiting && n < most && hung_up(c->fd)) {
+        if (c->waiting && n < most && has_gone(c)) {
             mqa_exchange_hold(c->waiting);
             gone[n++] = c->waiting;
             c->waiting = NULL;
@@ -142,6 +192,24 @@ static void *sweep(void *arg)
 
 /* ---- start and stop ---- */
 
+/* Every connection is a file, and many systems allow a process 1,024 unless it asks for more. */
+static mqa_status make_room(const mqa_http_options *o, mqa_error *err)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) return MQA_OK;
+    const rlim_t needed = (rlim_t)o->max_connections + SPARE_CONNECTIONS + OTHER_FILES;
+    if (files.rlim_cur >= needed) return MQA_OK;
+    files.rlim_cur = files.rlim_max < needed ? files.rlim_max : needed;
+    if (files.rlim_cur < needed)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT,
+                        "%d connections need %llu open files, and %llu are allowed: give --max-connections, "
+                        "or raise the limit (ulimit -Hn, LimitNOFILE)",
+                        o->max_connections, (unsigned long long)needed, (unsigned long long)files.rlim_cur);
+    return setrlimit(RLIMIT_NOFILE, &files) == 0 ? MQA_OK
+                                                 : mqa_fail(err, MQA_ERR_IO, "can't have %llu open files: %s",
+                                                            (unsigned long long)needed, strerror(errno));
+}
+
 static mqa_status start_daemon(mqa_http *http, mqa_error *err)
 {
     const mqa_http_options *o = &http->options;
@@ -151,14 +219,17 @@ static mqa_status start_daemon(mqa_http *http, mqa_error *err)
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
     if (a.any.sa_family == AF_INET6) flags |= MHD_USE_IPv6;
     const int threads = o->n_threads > 1 ? o->n_threads : 1;
+    /* It gives each thread its part, and a thread that has its part accepts no more, without a word: all may
+     * come to one. What is too many is decided here. */
+    const unsigned most = (unsigned)threads * (unsigned)(o->max_connections + SPARE_CONNECTIONS);
     errno = 0;
     http->daemon = MHD_start_daemon(
         flags, (uint16_t)o->port, NULL, NULL, mqa_exchange_access, http, MHD_OPTION_SOCK_ADDR, &a.any,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_NOTIFY_COMPLETED,
         mqa_exchange_completed, http, MHD_OPTION_CONNECTION_MEMORY_LIMIT, o->max_header_bytes,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)STALLED_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, (unsigned)threads, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)STALLED_SECONDS,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END,
+        (unsigned)threads, MHD_OPTION_END);
     if (!http->daemon)
         return mqa_fail(err, MQA_ERR_IO, "can't listen on %s port %d: %s", o->host, o->port,
                         errno ? strerror(errno) : "is it in use?");
@@ -174,7 +245,8 @@ mqa_status mqa_http_start(const mqa_http_options *options, const mqa_http_handle
     http->options = *options;
     http->handler = *handler;
     pthread_mutex_init(&http->lock, NULL);
-    mqa_status status = start_daemon(http, err);
+    mqa_status status = make_room(&http->options, err);
+    if (status == MQA_OK) status = start_daemon(http, err);
     if (status == MQA_OK && pthread_create(&http->sweeper, NULL, sweep, http) != 0) {
         MHD_stop_daemon(http->daemon);
         status = mqa_fail(err, MQA_ERR_IO, "can't start a thread");

@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "mqa/engine.h"
-#include "mqa/grammar.h"
+#include "openai/languages.h"
 #include "server/http.h"
 #include "server/job.h"
 #include "server/metrics.h"
@@ -29,7 +29,7 @@ struct mqa_service {
     mqa_model *model;
     mqa_model_info info;
     const mqa_tokenizer *tokenizer;
-    mqa_token_index *token_index; /* for grammars */
+    mqa_languages *languages; /* of requests' grammars */
     mqa_engine *engine;
     mqa_tenants *tenants;
     mqa_metrics *metrics;
@@ -42,9 +42,12 @@ struct mqa_service {
     size_t kv_budget;
     atomic_bool draining, stop;
 
-    mqa_store *store; /* the worker's */
-    int64_t store_version;
+    mqa_store *store; /* the worker's, for the journal */
     double store_looked;
+
+    pthread_mutex_t tenants_lock; /* of what follows */
+    mqa_store *tenants_store;
+    int64_t tenants_version;
 
     pthread_t worker;
     bool works;
@@ -55,11 +58,13 @@ struct mqa_service {
     int n_jobs;           /* arrived and running */
 };
 
-int64_t mqa_unix_ms(void);                                           /* since 1970 */
-void mqa_service_wake(mqa_service *s);                               /* the worker looks again */
-void mqa_service_take(mqa_service *s, mqa_job *job);                 /* from HTTP's thread to the worker */
-mqa_status mqa_service_load_tenants(mqa_service *s, mqa_error *err); /* worker.c: from the store */
-void *mqa_service_work(void *service);                               /* worker.c: the thread */
+int64_t mqa_unix_ms(void);                           /* since 1970 */
+void mqa_service_wake(mqa_service *s);               /* the worker looks again */
+void mqa_service_take(mqa_service *s, mqa_job *job); /* from HTTP's thread to the worker */
+/* Takes the store's tenants where they changed: any thread. What `mqa tenant` has done is in force for every
+ * request that comes after. A failure leaves them as they were, and is logged. */
+mqa_status mqa_service_look_at_tenants(mqa_service *s, mqa_error *err);
+void *mqa_service_work(void *service); /* worker.c: the thread */
 
 /* One line of JSON to the log; drops the reference. */
 void mqa_service_log(mqa_service *s, json_t *line);

@@ -8,11 +8,15 @@
 #include "server/inside.h"
 
 static const mqa_route routes[] = {
-    {"POST", "/v1/completions", MQA_ACCESS_TENANT, mqa_endpoint_completions},
-    {"POST", "/v1/chat/completions", MQA_ACCESS_TENANT, mqa_endpoint_chat},
+    {"POST", "/v1/completions", MQA_ACCESS_MODEL, mqa_endpoint_completions},
+    {"POST", "/v1/chat/completions", MQA_ACCESS_MODEL, mqa_endpoint_chat},
     {"GET", "/v1/models", MQA_ACCESS_TENANT, mqa_endpoint_models},
-    {"POST", "/tokenize", MQA_ACCESS_TENANT, mqa_endpoint_tokenize},
-    {"POST", "/detokenize", MQA_ACCESS_TENANT, mqa_endpoint_detokenize},
+    /* For clients whose base URL lacks the /v1. */
+    {"POST", "/completions", MQA_ACCESS_MODEL, mqa_endpoint_completions},
+    {"POST", "/chat/completions", MQA_ACCESS_MODEL, mqa_endpoint_chat},
+    {"GET", "/models", MQA_ACCESS_TENANT, mqa_endpoint_models},
+    {"POST", "/tokenize", MQA_ACCESS_MODEL, mqa_endpoint_tokenize},
+    {"POST", "/detokenize", MQA_ACCESS_MODEL, mqa_endpoint_detokenize},
     {"GET", "/metrics", MQA_ACCESS_OPERATOR, mqa_endpoint_metrics},
     {"GET", "/status", MQA_ACCESS_OPERATOR, mqa_endpoint_status},
     {"GET", "/health", MQA_ACCESS_ALL, mqa_endpoint_health},
@@ -27,6 +31,7 @@ enum { N_ROUTES = sizeof routes / sizeof routes[0] };
 static const mqa_route *find_route(mqa_exchange *x, mqa_api_error *e)
 {
     const char *method = mqa_exchange_method(x), *path = mqa_exchange_path(x), *other = NULL;
+    if (strcmp(method, "HEAD") == 0) method = "GET"; /* of which libmicrohttpd sends the headers only */
     for (int i = 0; i < N_ROUTES; i++) {
         if (strcmp(routes[i].path, path) != 0) continue;
         if (strcmp(routes[i].method, method) == 0) return &routes[i];
@@ -76,6 +81,7 @@ static bool may(mqa_service *s, mqa_exchange *x, mqa_asking *asking, mqa_api_err
 {
     if (asking->route->access == MQA_ACCESS_ALL) return true;
     const char *key = key_of(x);
+    (void)mqa_service_look_at_tenants(s, NULL);
     if (!mqa_tenants_find(s->tenants, key, &asking->tenant)) {
         mqa_metrics_add(s->metrics, MQA_COUNT_REFUSED_KEY, 1);
         return mqa_api_refuse(e, 401, "invalid_request_error", "invalid_api_key",
@@ -89,6 +95,8 @@ static bool may(mqa_service *s, mqa_exchange *x, mqa_asking *asking, mqa_api_err
     if (asking->route->access == MQA_ACCESS_OPERATOR && !asking->tenant.is_operator)
         return mqa_api_refuse(e, 403, "invalid_request_error", "operator_only",
                               "this is for operators: 'mqa tenant set NAME --operator'");
+    if (asking->route->access == MQA_ACCESS_MODEL && !mqa_tenant_may_use(&asking->tenant, s->model_name))
+        return mqa_api_no_model(e, s->model_name);
     return true;
 }
 

@@ -14,6 +14,7 @@ struct mqa_service;
 typedef enum mqa_access {
     MQA_ACCESS_ALL,     /* without a key */
     MQA_ACCESS_TENANT,  /* with any key that is known, where there are keys */
+    MQA_ACCESS_MODEL,   /* with one whose tenant may use the model */
     MQA_ACCESS_OPERATOR /* with an operator's */
 } mqa_access;
 

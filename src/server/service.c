@@ -29,6 +29,7 @@ mqa_service_options mqa_service_options_default(void)
 {
     return (mqa_service_options){.host = "127.0.0.1",
                                  .port = 8080,
+                                 .draft_max = mqa_engine_options_default().draft_max,
                                  .k_type = MQA_KV_BF16,
                                  .v_type = MQA_KV_BF16,
                                  .default_max_tokens = 1024,
@@ -85,12 +86,29 @@ static size_t default_budget(void)
     return pages > 0 && size > 0 ? (size_t)pages / 4 * (size_t)size : (size_t)1 << 30;
 }
 
+/* NULL: nothing is spilled. */
+static mqa_status spill_folder(const mqa_service_options *o, char *room, size_t n, const char **out,
+                               mqa_error *err)
+{
+    *out = o->spill;
+    if (o->admission != MQA_ADMISSION_OVERCOMMIT || (o->spill && strcmp(o->spill, "off") == 0)) *out = NULL;
+    if (o->admission != MQA_ADMISSION_OVERCOMMIT || o->spill) return MQA_OK;
+    *out = room;
+    const int length = snprintf(room, n, "%s/spill", o->state_folder);
+    if (length >= 0 && (size_t)length < n) return MQA_OK;
+    return mqa_fail(err, MQA_ERR_IO, "%.100s…: the path is too long", o->state_folder);
+}
+
 static mqa_status start_engine(mqa_service *s, mqa_error *err)
 {
     mqa_engine_options o = mqa_engine_options_default();
     s->kv_budget = s->options.kv_budget ? s->options.kv_budget : default_budget();
     o.kv_budget_bytes = s->kv_budget;
     o.admission = s->options.admission;
+    o.draft_max = s->options.draft_max;
+    char folder[4096];
+    MQA_TRY(spill_folder(&s->options, folder, sizeof folder, &o.spill_dir, err));
+    o.spill_limit = s->options.spill_limit;
     o.context = s->options.context;
     o.k_type = s->options.k_type;
     o.v_type = s->options.v_type;
@@ -132,12 +150,12 @@ static mqa_status start_all(mqa_service *s, mqa_error *err)
     MQA_TRY(mqa_store_open(s->options.state_folder, &s->store, err));
     MQA_TRY(mqa_receipt_key_open(s->options.state_folder, &s->receipt_key, err));
     MQA_TRY(mqa_file_hash(s->options.model_path, s->model_hash, err));
-    MQA_TRY(mqa_token_index_create(s->tokenizer, &s->token_index, err));
+    MQA_TRY(mqa_languages_create(s->tokenizer, MQA_LANGUAGES_BYTES, &s->languages, err));
     MQA_TRY(mqa_metrics_create(&s->metrics, err));
     MQA_TRY(mqa_tenants_create(&s->tenants, err));
     MQA_TRY(start_engine(s, err));
-    MQA_TRY(mqa_store_version(s->store, &s->store_version, err));
-    MQA_TRY(mqa_service_load_tenants(s, err));
+    MQA_TRY(mqa_store_open(s->options.state_folder, &s->tenants_store, err));
+    MQA_TRY(mqa_service_look_at_tenants(s, err));
     MQA_TRY(check_exposure(s, err));
     if (pthread_create(&s->worker, NULL, mqa_service_work, s) != 0)
         return mqa_fail(err, MQA_ERR_IO, "can't start a thread");
@@ -158,7 +176,9 @@ mqa_status mqa_service_start(mqa_context *ctx, mqa_model *model, const mqa_servi
     s->started = mqa_unix_ms() / 1000;
     mqa_model_get_info(model, &s->info);
     name_model(s);
+    s->tenants_version = -1;
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->tenants_lock, NULL);
     pthread_cond_init(&s->idle, NULL);
     const mqa_status status = start_all(s, err);
     if (status != MQA_OK)
@@ -212,11 +232,13 @@ void mqa_service_stop(mqa_service **service, double seconds)
     mqa_http_stop(&s->http); /* its exchanges let go of their jobs */
     drop_jobs(s);
     mqa_engine_destroy(&s->engine);
-    mqa_token_index_destroy(&s->token_index);
+    mqa_languages_destroy(&s->languages);
     mqa_tenants_destroy(&s->tenants);
     mqa_metrics_destroy(&s->metrics);
     mqa_store_close(&s->store);
+    mqa_store_close(&s->tenants_store);
     pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->tenants_lock);
     pthread_cond_destroy(&s->idle);
     free(s);
     *service = NULL;

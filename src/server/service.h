@@ -17,6 +17,10 @@ typedef struct mqa_service_options {
     int64_t context;  /* tokens of a request at most; 0: the model's */
     size_t kv_budget; /* bytes; 0: a quarter of the machine's memory */
     mqa_admission admission;
+    int draft_max;      /* as in mqa_engine_options */
+    const char *spill;  /* under OVERCOMMIT, for what is preempted: a folder, or "off"; NULL: "spill" in the
+                           state  folder */
+    size_t spill_limit; /* bytes there; 0: as kv_budget */
     mqa_kv_type k_type, v_type;
     bool kv_plain;
     int64_t default_max_tokens; /* of an answer, where the request doesn't say */

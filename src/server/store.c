@@ -11,14 +11,16 @@
 #include "base/status.h"
 #include "base/utf8.h"
 
-enum { VERSION = 1, BUSY_MS = 10000 };
+enum { BUSY_MS = 10000 };
 
 struct mqa_store {
     sqlite3 *db;
     sqlite3_stmt *journal; /* kept, since it runs for every answer */
 };
 
-static const char schema[] =
+/* From each version of the file to the next; version 0 is an empty one. What is here was given to people:
+ * it is added to, never changed. */
+static const char *const steps[] = {
     "CREATE TABLE tenants ("
     " name TEXT PRIMARY KEY, key_hash BLOB NOT NULL UNIQUE, budget_bytes INTEGER NOT NULL,"
     " tokens_per_minute INTEGER NOT NULL, weight INTEGER NOT NULL, is_operator INTEGER NOT NULL,"
@@ -28,9 +30,20 @@ static const char schema[] =
     " finish TEXT NOT NULL, created_ms INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,"
     " cached_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, first_token_ms REAL NOT NULL,"
     " total_ms REAL NOT NULL) STRICT;"
-    "CREATE INDEX usage_by_tenant ON usage (tenant, created_ms);";
+    "CREATE INDEX usage_by_tenant ON usage (tenant, created_ms);",
 
-#define TENANT_COLUMNS "name, key_hash, budget_bytes, tokens_per_minute, weight, is_operator"
+    "ALTER TABLE tenants ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN models TEXT NOT NULL DEFAULT '';"
+    "CREATE TABLE tenants_version (n INTEGER NOT NULL) STRICT;"
+    "INSERT INTO tenants_version VALUES (0);"
+    "CREATE TRIGGER tenant_added AFTER INSERT ON tenants BEGIN UPDATE tenants_version SET n = n + 1; END;"
+    "CREATE TRIGGER tenant_set AFTER UPDATE ON tenants BEGIN UPDATE tenants_version SET n = n + 1; END;"
+    "CREATE TRIGGER tenant_removed AFTER DELETE ON tenants BEGIN UPDATE tenants_version SET n = n + 1; END;",
+};
+enum { VERSION = sizeof steps / sizeof steps[0] };
+
+#define TENANT_COLUMNS                                                                                       \
+    "name, key_hash, budget_bytes, tokens_per_minute, weight, is_operator, priority, models"
 
 static mqa_status sql_error(mqa_store *s, const char *what, mqa_error *err)
 {
@@ -60,20 +73,20 @@ static mqa_status ask_number(mqa_store *s, const char *sql, int64_t *out, mqa_er
     return ok ? MQA_OK : sql_error(s, "the state folder", err);
 }
 
-/* Makes the tables where there are none; two processes may come here at once. */
-static mqa_status make_tables(mqa_store *s, mqa_error *err)
+/* To this program's version; two processes may come here at once. */
+static mqa_status bring_up(mqa_store *s, mqa_error *err)
 {
     int64_t version = 0;
+    char set[40];
     MQA_TRY(run_sql(s, "BEGIN IMMEDIATE", err));
     mqa_status status = ask_number(s, "PRAGMA user_version", &version, err);
-    if (status == MQA_OK && version == 0) {
-        status = run_sql(s, schema, err);
-        if (status == MQA_OK) status = run_sql(s, "PRAGMA user_version = 1", err);
-    } else if (status == MQA_OK && version != VERSION) {
+    if (status == MQA_OK && (version < 0 || version > VERSION))
         status = mqa_fail(err, MQA_ERR_FORMAT,
                           "the state folder is of version %lld, this program knows %d: use a newer mqa",
                           (long long)version, VERSION);
-    }
+    for (; status == MQA_OK && version < VERSION; version++) status = run_sql(s, steps[version], err);
+    snprintf(set, sizeof set, "PRAGMA user_version = %d", VERSION);
+    if (status == MQA_OK) status = run_sql(s, set, err);
     if (status == MQA_OK) return run_sql(s, "COMMIT", err);
     sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     return status;
@@ -87,7 +100,7 @@ static mqa_status open_file(mqa_store *s, const char *path, mqa_error *err)
     sqlite3_busy_timeout(s->db, BUSY_MS);
     MQA_TRY(run_sql(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF",
                     err));
-    MQA_TRY(make_tables(s, err));
+    MQA_TRY(bring_up(s, err));
     return prepare(s, "INSERT INTO usage VALUES (?,?,?,?,?,?,?,?,?,?,?)", &s->journal, err);
 }
 
@@ -135,6 +148,29 @@ mqa_status mqa_tenant_check_name(const char *name, mqa_error *err)
     return MQA_OK;
 }
 
+mqa_status mqa_tenant_check_models(const char *models, mqa_error *err)
+{
+    const size_t n = strlen(models);
+    if (n >= MQA_TENANT_MODELS)
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "the names of a tenant's models have %d bytes at most",
+                        MQA_TENANT_MODELS - 1);
+    if (!mqa_utf8_valid((const uint8_t *)models, n))
+        return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "a model's name is UTF-8");
+    return MQA_OK;
+}
+
+bool mqa_tenant_may_use(const mqa_tenant_record *tenant, const char *model)
+{
+    const size_t n = strlen(model);
+    if (tenant->models[0] == 0) return true;
+    for (const char *at = tenant->models;; at++) {
+        const size_t length = strcspn(at, ",");
+        if (length == n && memcmp(at, model, n) == 0) return true;
+        at += length;
+        if (*at == 0) return false;
+    }
+}
+
 static void bind_tenant(sqlite3_stmt *statement, const mqa_tenant_record *t)
 {
     sqlite3_bind_text(statement, 1, t->name, -1, SQLITE_STATIC);
@@ -143,20 +179,26 @@ static void bind_tenant(sqlite3_stmt *statement, const mqa_tenant_record *t)
     sqlite3_bind_int64(statement, 4, t->tokens_per_minute);
     sqlite3_bind_int64(statement, 5, t->weight);
     sqlite3_bind_int(statement, 6, t->is_operator);
+    sqlite3_bind_int64(statement, 7, t->priority);
+    sqlite3_bind_text(statement, 8, t->models, -1, SQLITE_STATIC);
 }
 
 static bool read_tenant(sqlite3_stmt *statement, mqa_tenant_record *out)
 {
     const char *name = (const char *)sqlite3_column_text(statement, 0);
     const void *hash = sqlite3_column_blob(statement, 1);
+    const char *models = (const char *)sqlite3_column_text(statement, 7);
     if (!name || strlen(name) >= sizeof out->name || !hash ||
-        sqlite3_column_bytes(statement, 1) != MQA_KEY_HASH_BYTES)
+        sqlite3_column_bytes(statement, 1) != MQA_KEY_HASH_BYTES || !models ||
+        strlen(models) >= sizeof out->models)
         return false;
     *out = (mqa_tenant_record){.budget_bytes = sqlite3_column_int64(statement, 2),
                                .tokens_per_minute = sqlite3_column_int64(statement, 3),
                                .weight = sqlite3_column_int64(statement, 4),
-                               .is_operator = sqlite3_column_int(statement, 5) != 0};
+                               .is_operator = sqlite3_column_int(statement, 5) != 0,
+                               .priority = sqlite3_column_int64(statement, 6)};
     snprintf(out->name, sizeof out->name, "%s", name);
+    snprintf(out->models, sizeof out->models, "%s", models);
     memcpy(out->key_hash, hash, MQA_KEY_HASH_BYTES);
     return true;
 }
@@ -187,7 +229,7 @@ mqa_status mqa_store_add(mqa_store *s, const mqa_tenant_record *tenant, mqa_erro
 {
     MQA_TRY(mqa_tenant_check_name(tenant->name, err));
     sqlite3_stmt *statement;
-    MQA_TRY(prepare(s, "INSERT INTO tenants (" TENANT_COLUMNS ") VALUES (?,?,?,?,?,?)", &statement, err));
+    MQA_TRY(prepare(s, "INSERT INTO tenants (" TENANT_COLUMNS ") VALUES (?,?,?,?,?,?,?,?)", &statement, err));
     bind_tenant(statement, tenant);
     int n;
     return change(s, statement, tenant->name, &n, err);
@@ -198,7 +240,7 @@ mqa_status mqa_store_set(mqa_store *s, const mqa_tenant_record *tenant, mqa_erro
     sqlite3_stmt *statement;
     MQA_TRY(prepare(s,
                     "UPDATE tenants SET key_hash = ?2, budget_bytes = ?3, tokens_per_minute = ?4,"
-                    " weight = ?5, is_operator = ?6 WHERE name = ?1",
+                    " weight = ?5, is_operator = ?6, priority = ?7, models = ?8 WHERE name = ?1",
                     &statement, err));
     bind_tenant(statement, tenant);
     int n;
@@ -264,7 +306,7 @@ mqa_status mqa_store_list(mqa_store *s, mqa_tenant_record **out, size_t *n, mqa_
 
 mqa_status mqa_store_version(mqa_store *s, int64_t *out, mqa_error *err)
 {
-    return ask_number(s, "PRAGMA data_version", out, err);
+    return ask_number(s, "SELECT n FROM tenants_version", out, err);
 }
 
 /* ---- the journal ---- */

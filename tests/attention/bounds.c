@@ -81,13 +81,15 @@ static double score_error(const row_values *r, const oracle_row *right, const fo
            8 * U * (fabs(right->score[t]) + fabs(right->lse) + bias + 1);
 }
 
-/* Of token t's V in blocks that are transformed: 1 for what was given, v_block for what is stored. */
+/* Of token t's V in blocks that are transformed: 1 for what was given, v_block for what is stored. Where V is
+ * in K, all of K, whose scale it has. */
 static double largest_v(const row_values *r, int64_t t, int block)
 {
-    const int d_v = r->p->shape.d_v;
+    const problem_shape *s = &r->p->shape;
+    const int n = s->v_in_k ? s->d : s->d_v;
     double v[1024], a = 0;
-    hadamard64(v_of(r, t), d_v, block, v);
-    for (int c = 0; c < d_v; c++) a = fmax(a, fabs(v[c]));
+    hadamard64(s->v_in_k ? k_of(r, t) : v_of(r, t), n, block, v);
+    for (int c = 0; c < n; c++) a = fmax(a, fabs(v[c]));
     return a;
 }
 

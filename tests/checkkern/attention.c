@@ -100,7 +100,7 @@ static void run_table(const mqa_attention_kernels *a, int k_type, int v_type, sh
         a->softmax[v_type](p + (size_t)r * stride, s.n_granules, all ? NULL : x->valid[r], v, &y->m[r],
                            &y->l[r], &y->p_scale[r]);
     }
-    a->pv[v_type](p, stride, y->p_scale, s.rows, v, s.n_granules, s.d, y->o);
+    a->pv[v_type](p, stride, y->p_scale, s.rows, v, s.n_granules, s.d, NULL, y->o);
 }
 
 static void compare(shape s, const result *a, const result *b)
@@ -305,7 +305,7 @@ static void run_stage(void *arg)
         }
         break;
     default:
-        b->a->pv[b->type](b->p, stride, b->p_scale, b->s.rows, v, b->s.n_granules, b->s.d, b->o);
+        b->a->pv[b->type](b->p, stride, b->p_scale, b->s.rows, v, b->s.n_granules, b->s.d, NULL, b->o);
     }
 }
 

@@ -101,7 +101,7 @@ static void run(const mqa_attention_kernels *a, const operands *x, int rows, flo
     }
     const void *const *k = (const void *const *)x->k, *const *v = (const void *const *)x->v;
     a->scores[MQA_KV_BF16](q, rows, D, k, GRANULES, NULL, s, TOKENS);
-    a->pv[MQA_KV_BF16](p, TOKENS, p_scale, rows, v, GRANULES, D, o);
+    a->pv[MQA_KV_BF16](p, TOKENS, p_scale, rows, v, GRANULES, D, NULL, o);
 }
 
 /* Middles of exponents: sums near 1, beyond f32 and below its normal ones. */

@@ -70,10 +70,10 @@ static void an_object_for_each_cell(void **state)
     (void)state;
     const char *const args[] = {TINY, "-c", "64,200", "--requests", "1,3", "--json", NULL};
     static const char *const keys[] = {
-        "design",       "phase",      "context",    "requests",      "heads",   "kv_heads",
-        "head_dim",     "head_dim_v", "parameters", "plan_kv_bytes", "plan_ms", "plan_tokens_per_s",
-        "limit_ms",     "bound",      "left_out",   "kv_bytes",      "ms",      "ms_best",
-        "tokens_per_s", "error",      "of_limit",   "runs"};
+        "design",   "phase",        "context",    "requests",      "heads",   "kv_heads",
+        "head_dim", "head_dim_v",   "parameters", "plan_kv_bytes", "plan_ms", "plan_tokens_per_s",
+        "limit_ms", "bound",        "left_out",   "kv_bytes",      "ms",      "ms_best",
+        "spread",   "tokens_per_s", "error",      "of_limit",      "runs"};
     static const char *const designs[] = {"MHA", "GQA-8", "GQA-4", "MQA", "MLA"};
     static const int values[] = {16 * 64, 8 * 64, 4 * 64, 64, 144}; /* of a token and layer */
     drive_result r = good(args);
@@ -147,7 +147,7 @@ static void lines_and_a_picture(void **state)
         commas += *p == ',';
     }
     assert_int_equal(lines, 1 + 5 * 2 * 2);
-    assert_int_equal(commas, lines * 15);
+    assert_int_equal(commas, lines * 16);
     assert_true(read_file(png, text, sizeof text) > 1000);
     assert_memory_equal(text, "\x89PNG\r\n", 6);
     assert_int_equal(unlink(csv) | unlink(png), 0);

@@ -120,6 +120,7 @@ static void the_cache_is_what_was_planned(void **state)
         assert_int_equal(c->kv_bytes, c->plan_kv_bytes);
         assert_int_equal(c->kv_bytes, bytes_of(c->design, c->context, c->batch));
         assert_true(c->seconds > 0 && c->best > 0 && c->best <= c->seconds && c->runs >= 1);
+        assert_true(c->spread >= 0 && c->spread < 1e3);
         assert_true(c->plan_seconds > 0 && c->limit_seconds > 0 && c->limit_seconds < c->plan_seconds);
         assert_false(c->left_out);
     }

@@ -559,6 +559,42 @@ static void priorities_come_before_age(void **state)
     end(&s);
 }
 
+/* Between tenants, whatever the requests' own priorities are. */
+static void tenants_of_a_higher_priority_start_first(void **state)
+{
+    (void)state;
+    mqa_engine_options o = mqa_engine_options_default();
+    o.max_running = 1;
+    served s = serve(&small_llama, &o);
+    static const char *const names[] = {"low", "low", "middle", "high", "middle"};
+    static const int order[] = {0, 3, 2, 4, 1};
+    static const struct {
+        const char *name;
+        int priority;
+    } tenants[] = {{"low", -3}, {"middle", 0}, {"high", 7}};
+    for (int i = 0; i < 3; i++) {
+        const mqa_tenant_options t = {.struct_size = sizeof t, .priority = tenants[i].priority};
+        OK(mqa_engine_tenant_set(s.engine, tenants[i].name, &t, &err));
+    }
+    reply *r[5];
+    for (int i = 0; i < 5; i++) {
+        mqa_request q = request_of(s.tokens + 100 * i, 20, 3);
+        q.tenant = names[i];
+        q.priority = i == 1 ? 9 : 0;
+        r[i] = submit(s.engine, &q);
+        if (i == 0) step(s.engine);
+    }
+    for (int i = 0; i < 5; i++) {
+        run_until_over(s.engine, r[order[i]]);
+        for (int later = i + 1; later < 5; later++) {
+            take_events(s.engine, r[order[later]]);
+            assert_int_equal(r[order[later]]->choices[0].n, 0);
+        }
+    }
+    for (int i = 0; i < 5; i++) free(r[i]);
+    end(&s);
+}
+
 /* ---- turns ---- */
 
 static void prompts_take_turns_by_weight(void **state)
@@ -591,6 +627,7 @@ static void a_long_prompt_stalls_nobody(void **state)
     (void)state;
     mqa_engine_options o = mqa_engine_options_default();
     o.chunk = 128;
+    o.draft_max = 0;
     served s = serve(&small_gemma3, &o);
     tenant(s.engine, "long", 0, 1);
     tenant(s.engine, "chat", 0, 1);
@@ -622,6 +659,7 @@ static void prompts_leave_time_for_answers(void **state)
     mqa_engine_options o = mqa_engine_options_default();
     o.now = now_of;
     o.now_user = &now;
+    o.draft_max = 0;
     for (int given = 0; given < 2; given++) {
         o.step_seconds = given ? 2 : 0;
         served s = serve(&small_llama, &o);
@@ -631,8 +669,8 @@ static void prompts_leave_time_for_answers(void **state)
         q = request_of(s.tokens + 3, 1800, 1);
         reply *book = submit(s.engine, &q);
         for (int i = 0; i < 300; i++) { /* a second, and one more for every 100 rows */
-            mqa_learn(s.engine, 1, 0, 1);
-            mqa_learn(s.engine, 3, 200, 1);
+            mqa_learn(s.engine, 1, 0, 1, 0);
+            mqa_learn(s.engine, 3, 200, 1, 0);
         }
         const uint64_t before = stats_of(s.engine).prompt_rows;
         step(s.engine);
@@ -781,6 +819,7 @@ int main(void)
         cmocka_unit_test(what_has_no_room_waits),
         cmocka_unit_test(nobody_starves),
         cmocka_unit_test(priorities_come_before_age),
+        cmocka_unit_test(tenants_of_a_higher_priority_start_first),
         cmocka_unit_test(prompts_take_turns_by_weight),
         cmocka_unit_test(a_long_prompt_stalls_nobody),
         cmocka_unit_test(prompts_leave_time_for_answers),

@@ -103,6 +103,56 @@ static void run_model(const real_model *m, mqa_admission admission)
     rig_close(&r);
 }
 
+/* A text twice, to be said a third time: much of it can be guessed. Greedy and sampled, two choices, all
+ * sharing the beginning; and what was guessed wrongly leaves no trace. */
+static void repeat_a_text(const real_model *m)
+{
+    enum { TWICE = 240, N = 4 };
+    rig r = rig_open(real_model_path(m->file), (rig_options){.k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16});
+    mqa_tokens text = {0};
+    encode_text(&r, &text);
+    int32_t prompt[2 * TWICE + 20];
+    for (int i = 0; i < 2 * TWICE + 20; i++) prompt[i] = text.ids[i % TWICE];
+    mqa_engine_options o = mqa_engine_options_default();
+    mqa_engine *engine;
+    OK(mqa_engine_create(r.model, &o, &engine, &err));
+    for (int i = 0; i < N; i++) {
+        mqa_request q = mqa_request_default();
+        q.prompt = prompt;
+        q.n_prompt = 2 * TWICE + 5 * i;
+        q.max_tokens = 80;
+        q.n_choices = 1 + i % 2;
+        q.sampling.temperature = 0.4f * (float)i;
+        q.sampling.seed = (uint64_t)i;
+        q.n_logprobs = 2;
+        if (i == 3) q.frequency_penalty = 0.1f;
+        reply *got = submit(engine, &q), *expected = alone(r.model, &q);
+        run_until_over(engine, got);
+        assert_same(got, expected);
+        free(got), free(expected);
+    }
+    const mqa_engine_stats s = stats_of(engine);
+    print_message("%s: of %llu tokens %llu guessed, %llu held\n", m->file,
+                  (unsigned long long)s.generated_tokens, (unsigned long long)s.drafted_tokens,
+                  (unsigned long long)s.accepted_tokens);
+    assert_true(s.accepted_tokens > 40);
+    mqa_engine_destroy(&engine);
+    mqa_tokens_free(&text);
+    rig_close(&r);
+}
+
+static void gemma_repeats(void **state)
+{
+    (void)state;
+    repeat_a_text(&gemma3);
+}
+
+static void smollm2_repeats(void **state)
+{
+    (void)state;
+    repeat_a_text(&smollm2);
+}
+
 static void gemma_reserve(void **state)
 {
     (void)state;
@@ -129,8 +179,9 @@ static void smollm2_overcommit(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gemma_reserve), cmocka_unit_test(gemma_overcommit),
-                                       cmocka_unit_test(smollm2_reserve),
-                                       cmocka_unit_test(smollm2_overcommit)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gemma_reserve),   cmocka_unit_test(gemma_overcommit),
+        cmocka_unit_test(smollm2_reserve), cmocka_unit_test(smollm2_overcommit),
+        cmocka_unit_test(gemma_repeats),   cmocka_unit_test(smollm2_repeats)};
     return cmocka_run_group_tests_name("engine_real", tests, NULL, NULL);
 }

@@ -96,7 +96,7 @@ static uint64_t attention_hash(const mqa_attention_kernels *a, const mqa_row_ker
             mqa_valid_range(valid, MQA_SPAN / MQA_TILE, lo, hi);
             a->softmax[v_type](s + r * MQA_SPAN, 8, valid, v, &m[to][r], &l[to][r], &p_scale[r]);
         }
-        a->pv[v_type](s, MQA_SPAN, p_scale, ROWS, v, 8, d, o[to]);
+        a->pv[v_type](s, MQA_SPAN, p_scale, ROWS, v, 8, d, NULL, o[to]);
         if (span) a->fold(ROWS, d, m[0], l[0], o[0], m[1], l[1], o[1]);
     }
     for (int r = 0; r < ROWS; r++) rows->hadamard(o[0] + r * MQA_PAD(d), d, block);

@@ -45,9 +45,22 @@ static void takes_bodies(void **state)
     assert_true(parse("{\"prompt\":[\"one\",[1,2,999]]}", false, &a, &e));
     assert_int_equal(a.n_prompts, 2);
     mqa_ask_free(&a);
-    assert_true(parse("{\"prompt\":[1,2,3]}", false, &a, &e));
+    assert_true(parse("{\"prompt\":[1,2.0,3],\"max_tokens\":8.0,\"seed\":-1}", false, &a, &e));
     assert_int_equal(a.n_prompts, 1);
+    assert_int_equal(a.max_tokens, 8);
+    assert_false(a.has_seed);
     mqa_ask_free(&a);
+    static const char *const schemas[] = {
+        "{\"prompt\":\"a\",\"json_schema\":{\"const\":1}}",
+        "{\"prompt\":\"a\",\"response_format\":{\"type\":\"json_object\",\"schema\":{\"const\":1}}}",
+        "{\"prompt\":\"a\",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{"
+        "\"const\":1}}}}"};
+    for (int i = 0; i < 3; i++) {
+        assert_true(parse(schemas[i], false, &a, &e));
+        assert_int_equal(a.format, MQA_ASK_JSON_SCHEMA);
+        assert_int_equal(json_integer_value(json_object_get(a.schema, "const")), 1);
+        mqa_ask_free(&a);
+    }
     assert_true(parse("{\"messages\":[{\"role\":\"developer\",\"content\":\"be kind\"},"
                       "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
                       "{\"type\":\"text\",\"text\":\"b\"}]}],\"logprobs\":true}",
@@ -98,6 +111,12 @@ static void refuses_bodies(void **state)
         {false, "{\"prompt\":\"a\",\"best_of\":2}", "best_of"},
         {false, "{\"prompt\":\"a\",\"grammar\":7}", "grammar"},
         {false, "{\"prompt\":\"a\",\"response_format\":{\"type\":\"xml\"}}", "response_format.type"},
+        {false, "{\"prompt\":\"a\",\"response_format\":{\"type\":\"json_object\",\"schema\":3}}",
+         "response_format.schema"},
+        {false, "{\"prompt\":\"a\",\"json_schema\":3}", "json_schema"},
+        {false, "{\"prompt\":\"a\",\"json_schema\":{},\"grammar\":\"root ::= \\\"a\\\"\"}", "grammar"},
+        {false, "{\"prompt\":\"a\",\"max_tokens\":8.5}", "max_tokens"},
+        {false, "{\"prompt\":\"a\",\"seed\":1e300}", "seed"},
         {false, "{\"prompt\":\"a\",\"response_format\":{\"type\":\"json_schema\"}}",
          "response_format.json_schema"},
         {true, "{\"prompt\":\"a\"}", "messages"},

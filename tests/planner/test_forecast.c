@@ -98,6 +98,7 @@ static void test_waiting_for_memory(void **unused)
     m.n_caches = 1;
     m.caches[0].bytes = 1 << 20;
     m.caches[0].rate = 4e9;
+    m.caches[0].share = 1;
     m.curve_bytes = 1 << 20;
     const mqa_times t = forecast(&d, &m, &q).token;
     const double bytes = t.weight_bytes + t.kv_bytes;
@@ -203,6 +204,65 @@ static void test_overhead(void **unused)
     n.seconds_per_granule = 0;
     n.seconds_per_small_page = 1; /* K and V of 256 KiB; q and out have 2 MiB just so, the head too */
     assert_true(fabs(forecast(&d, &n, &q).token.seconds - 4 * 2 * 64) < 1e-6);
+}
+
+/* What attention costs beside products: each score, and each request's rows on a KV head; and a request. */
+static void test_many_requests(void **unused)
+{
+    (void)unused;
+    mqa_demand q = demand_of(1000, 3);
+    q.chunk = 400;
+    const mqa_design d = shape_of(2); /* 4 layers, 16 heads */
+    mqa_machine m = ideal(1e18, 1e18);
+    m.seconds_per_score[MQA_KV_INT8] = 100;
+    assert_true(forecast(&d, &m, &q).token.seconds < 1e-3); /* K is in bf16 */
+    m.seconds_per_score[MQA_KV_BF16] = 1;
+    mqa_figures f = forecast(&d, &m, &q);
+    assert_true(fabs(f.token.attention - 3 * 1000 * 16 * 4) < 1e-3);
+    /* All queries and the keys before them; of the last layer the last chunk's, 200 of them. */
+    const double pairs = 1000.0 * 1001 / 2, last = pairs - 800.0 * 801 / 2;
+    assert_true(fabs(f.prompt.attention - 16 * (3 * pairs + last)) < 1);
+    /* No share of the peak makes a score's own cost larger. */
+    for (int p = 0; p < MQA_CURVE_POINTS; p++) m.attention[MQA_KV_BF16].share[p] = 0.5;
+    assert_true(fabs(forecast(&d, &m, &q).token.attention - 3 * 1000 * 16 * 4) < 1e-3);
+
+    m = ideal(1e18, 1e18);
+    m.seconds_per_unit = 1;
+    f = forecast(&d, &m, &q);
+    assert_true(fabs(f.token.attention - 3 * 2 * 4) < 1e-6);
+    assert_true(fabs(f.prompt.attention - (2 * 2 * 3 + 2 * 4)) < 1e-6); /* 3 chunks, the last layer in one */
+    q.shared = 600; /* read for all of them at once, then each one's own */
+    assert_true(fabs(forecast(&d, &m, &q).token.attention - (3 + 1) * 2 * 4) < 1e-6);
+    q.shared = 0;
+
+    m = ideal(1e18, 1e18);
+    m.seconds_per_request = 1;
+    f = forecast(&d, &m, &q);
+    assert_true(fabs(f.token.overhead - 3) < 1e-6 && fabs(f.prompt.overhead - 3) < 1e-6);
+}
+
+/* A working set that a cache nearly holds is read at what steps of decoding reach of its bandwidth. */
+static void test_streams(void **unused)
+{
+    (void)unused;
+    mqa_machine m = ideal(1e9, 1e18);
+    const mqa_demand q = demand_of(10000, 3);
+    const mqa_design d = shape_of(2);
+    const mqa_times memory = forecast(&d, &m, &q).token;
+    const double bytes = memory.weight_bytes + memory.kv_bytes;
+    m.n_caches = 2;
+    m.caches[0].bytes = bytes / 2;
+    m.caches[0].rate = 8e9;
+    m.caches[0].share = 1;
+    m.caches[1].bytes = bytes;
+    m.caches[1].rate = 4e9;
+    m.caches[1].share = 0.25;
+    assert_near(forecast(&d, &m, &q).token.seconds, bytes / 1e9);
+    m.caches[1].bytes = bytes * 2;
+    assert_near(forecast(&d, &m, &q).token.seconds, bytes / 4.5e9); /* half of the way in logarithms */
+    m.caches[0].bytes = bytes / 8;
+    m.caches[1].bytes = bytes / 4;
+    assert_near(forecast(&d, &m, &q).token.seconds, bytes / 0.25e9); /* the last share holds beyond */
 }
 
 /* MHA's decoding does one operation a byte, MQA's one for each head: from bandwidth to arithmetic. */
@@ -474,6 +534,8 @@ int main(void)
         cmocka_unit_test(test_prompt_bytes),
         cmocka_unit_test(test_intensity),
         cmocka_unit_test(test_overhead),
+        cmocka_unit_test(test_many_requests),
+        cmocka_unit_test(test_streams),
         cmocka_unit_test(test_shared),
         cmocka_unit_test(test_experts),
         cmocka_unit_test(test_monotone),

@@ -23,11 +23,11 @@ static void test_curve(void **unused)
 static void test_bandwidth(void **unused)
 {
     (void)unused;
-    const mqa_machine m = {.bandwidth = 10, .caches = {{1000, 100}, {4000, 60}}, .n_caches = 2};
+    const mqa_machine m = {.bandwidth = 10, .caches = {{1000, 100, 1}, {4000, 120, 0.5}}, .n_caches = 2};
     assert_true(mqa_machine_bandwidth(&m, 1) == 100 && mqa_machine_bandwidth(&m, 1000) == 100);
     assert_true(fabs(mqa_machine_bandwidth(&m, 2000) - 80) < 1e-9);
     assert_true(fabs(mqa_machine_bandwidth(&m, 4000) - 60) < 1e-9);
-    assert_true(mqa_machine_bandwidth(&m, 4001) == 10);
+    assert_true(mqa_machine_bandwidth(&m, 4001) == 5);
 }
 
 static void test_table(void **unused)
@@ -78,10 +78,23 @@ static void test_check(void **unused)
         m.n_caches = 1;
         m.caches[0].bytes = 1;
         m.caches[0].rate = bad[i];
+        m.caches[0].share = 1;
+        assert_int_equal(mqa_machine_check(&m, NULL), MQA_ERR_INVALID_ARGUMENT);
+        m.caches[0].rate = 1;
+        m.caches[0].share = bad[i];
         assert_int_equal(mqa_machine_check(&m, NULL), MQA_ERR_INVALID_ARGUMENT);
         if (bad[i] == 0) continue;
         m = good;
         m.seconds_per_layer = bad[i];
+        assert_int_equal(mqa_machine_check(&m, NULL), MQA_ERR_INVALID_ARGUMENT);
+        m = good;
+        m.seconds_per_score[MQA_KV_F32] = bad[i];
+        assert_int_equal(mqa_machine_check(&m, NULL), MQA_ERR_INVALID_ARGUMENT);
+        m = good;
+        m.seconds_per_unit = bad[i];
+        assert_int_equal(mqa_machine_check(&m, NULL), MQA_ERR_INVALID_ARGUMENT);
+        m = good;
+        m.seconds_per_request = bad[i];
         assert_int_equal(mqa_machine_check(&m, NULL), MQA_ERR_INVALID_ARGUMENT);
     }
 }
@@ -114,12 +127,17 @@ static mqa_machine measured(void)
     m.caches[0].rate = 1.25e11;
     m.caches[1].bytes = 1 << 24;
     m.caches[1].rate = 6.5e10;
+    m.caches[0].share = 1;
+    m.caches[1].share = 0.75;
     m.attention[MQA_KV_INT8].share[2] = 0.375;
     m.linear[MQA_WEIGHTS_5BIT].share[5] = 1.25;
     m.linear[MQA_WEIGHTS_4BIT].memory[4] = 0.625;
     m.seconds_per_layer = 2.5e-6;
     m.seconds_per_kv_value[MQA_KV_INT4] = 1.25e-8;
     m.seconds_per_value = 1.25e-10;
+    m.seconds_per_score[MQA_KV_FP8_E5M2] = 2.5e-10;
+    m.seconds_per_request = 3e-6;
+    m.seconds_per_unit = 5e-7;
     m.curve_bytes = 8e6;
     return m;
 }
@@ -138,12 +156,15 @@ static void test_save_and_load(void **unused)
     assert_string_equal(back.source, m.source);
     assert_true(back.measured && back.memory == m.memory && back.n_threads == m.n_threads);
     assert_true(back.bandwidth == m.bandwidth && back.n_caches == 2 && back.caches[1].rate == 6.5e10);
+    assert_true(back.caches[0].share == 1 && back.caches[1].share == 0.75);
     assert_memory_equal(back.peak, m.peak, sizeof m.peak);
     assert_memory_equal(back.linear, m.linear, sizeof m.linear);
     assert_memory_equal(back.attention, m.attention, sizeof m.attention);
     assert_true(back.seconds_per_layer == 2.5e-6);
     assert_memory_equal(back.seconds_per_kv_value, m.seconds_per_kv_value, sizeof m.seconds_per_kv_value);
+    assert_memory_equal(back.seconds_per_score, m.seconds_per_score, sizeof m.seconds_per_score);
     assert_true(back.seconds_per_value == 1.25e-10);
+    assert_true(back.seconds_per_request == 3e-6 && back.seconds_per_unit == 5e-7);
     assert_true(back.curve_bytes == 8e6);
     assert_ok(mqa_machine_save(key, &m, NULL, 0, why)); /* over the old one */
 
@@ -188,6 +209,30 @@ static void test_damaged(void **unused)
     free(text);
 }
 
+/* A calibration of another version of this program, whose figures mean something else. */
+static void test_older(void **unused)
+{
+    (void)unused;
+    static const char of_version[] = "\"version\": 7,", older[] = "\"version\": 6,";
+    const mqa_machine m = measured();
+    char path[256];
+    size_t size;
+    mqa_machine back;
+    mqa_error err;
+    assert_ok(mqa_machine_save("older", &m, path, sizeof path, why));
+    char *text = read_whole(path, &size);
+    char *at = strstr(text, of_version);
+    assert_non_null(at);
+    memcpy(at, older, sizeof older - 1);
+    write_file(path, text, size);
+    assert_int_equal(mqa_machine_load("older", &back, &err), MQA_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "mqa plan --calibrate"));
+    memcpy(at, of_version, sizeof of_version - 1);
+    write_file(path, text, size);
+    assert_ok(mqa_machine_load("older", &back, why));
+    free(text);
+}
+
 static void test_no_place(void **unused)
 {
     (void)unused;
@@ -217,10 +262,13 @@ static void test_units(void **unused)
                  {"2 GiB", (size_t)2 << 30},
                  {"80GB", 80000000000},
                  {"1.5 MiB", 3 << 19},
-                 {"64k", 64000},
+                 {"64k", 65536},
+                 {"64kB", 64000},
+                 {"2G", (size_t)2 << 30},
                  {"1TiB", (size_t)1 << 40}};
-    static const char *const bad_bytes[] = {"",     "0",     "-1",  "nan",  "inf",   "1e99", "GiB", "2 GiBs",
-                                            "0x10", "2GiB ", "2 Q", "0.01", "1e400", "2/s",  " 1"};
+    static const char *const bad_bytes[] = {"",      "0",      "-1",   "nan",   "inf",  "1e99",
+                                            "GiB",   "2 GiBs", "0x10", "2GiB ", "2 Q",  "0.01",
+                                            "1e400", "2/s",    " 1",   "1e9",   "9000P"};
     static const struct {
         const char *text;
         double rate;
@@ -245,6 +293,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_curve),   cmocka_unit_test(test_bandwidth),
                                        cmocka_unit_test(test_table),   cmocka_unit_test(test_check),
                                        cmocka_unit_test(test_units),   cmocka_unit_test(test_save_and_load),
-                                       cmocka_unit_test(test_damaged), cmocka_unit_test(test_no_place)};
+                                       cmocka_unit_test(test_damaged), cmocka_unit_test(test_older),
+                                       cmocka_unit_test(test_no_place)};
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -19,7 +19,7 @@
 #include "client.h"
 #include "server/http.h"
 
-enum { MAX_BODY = 100000 };
+enum { MAX_BODY = 100000, MAX_CONNECTIONS = 100 };
 
 typedef struct rig {
     mqa_http *http;
@@ -90,7 +90,7 @@ static int start(void **state)
     const mqa_http_options o = {.host = "127.0.0.1",
                                 .max_body_bytes = MAX_BODY,
                                 .max_header_bytes = 32768,
-                                .max_connections = 100,
+                                .max_connections = MAX_CONNECTIONS,
                                 .header_seconds = 1,
                                 .body_seconds = 1,
                                 .n_threads = 2};
@@ -191,6 +191,32 @@ static void answers_later(void **state)
     close(fd);
 }
 
+/* Who sends no more may still read: it isn't taken for one who has gone. */
+static void answers_half_closed(void **state)
+{
+    rig *r = *state;
+    const int fd = client_connect(r->port);
+    client_send(fd, "GET /held HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_true(becomes(&r->n_handled, 1));
+    shutdown(fd, SHUT_WR);
+    pause_ms(400);
+    assert_int_equal(atomic_load(&r->n_ended), 0);
+    mqa_exchange_answer(r->held, 200, "text/plain", "later", 5);
+    char *a = client_read(fd, "later", 5), *last = strstr(a, "HTTP/1.1 200");
+    assert_non_null(last); /* after "100 Continue", by which the server asks whether the client is there */
+    assert_non_null(strstr(last, "\r\n\r\nlater"));
+    free(a);
+    close(fd);
+    const int stream = client_connect(r->port);
+    client_send(stream, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+    shutdown(stream, SHUT_WR);
+    a = client_read(stream, "data: 9\n\n", 5);
+    assert_non_null(strstr(a, "data: 9\n\n"));
+    assert_null(strstr(strstr(a, "200 OK"), "100 Continue"));
+    free(a);
+    close(stream);
+}
+
 static void bounds_bodies(void **state)
 {
     rig *r = *state;
@@ -232,6 +258,84 @@ static void closes_the_slow(void **state)
     close(headers);
     close(body);
     close(idle);
+}
+
+/* New ones come in at once however many there are: idle ones make room, the oldest first. */
+static void sheds_the_idle(void **state)
+{
+    rig *r = *state;
+    int idle[3 * MAX_CONNECTIONS];
+    const int held = client_connect(r->port);
+    client_send(held, "GET /held HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_true(becomes(&r->n_handled, 1));
+    for (int i = 0; i < 3 * MAX_CONNECTIONS; i++) idle[i] = client_connect(r->port);
+    char *a = client_ask(r->port, "POST", "/echo", NULL, "now");
+    assert_int_equal(client_status(a), 200);
+    free(a);
+    assert_true(mqa_http_n_connections(r->http) <= MAX_CONNECTIONS);
+    a = client_read(idle[0], NULL, 5); /* closed */
+    assert_string_equal(a, "");
+    free(a);
+    client_send(idle[3 * MAX_CONNECTIONS - 1], "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"); /* not closed */
+    a = client_read(idle[3 * MAX_CONNECTIONS - 1], "X-Method", 5);
+    assert_int_equal(client_status(a), 200);
+    free(a);
+    assert_int_equal(atomic_load(&r->n_ended), 2); /* /held is let be */
+    for (int i = 0; i < 3 * MAX_CONNECTIONS; i++) close(idle[i]);
+    close(held);
+}
+
+/* Where none is idle, who comes then hears at once that there is no room. */
+static void refuses_too_many(void **state)
+{
+    rig *r = *state;
+    int busy[MAX_CONNECTIONS];
+    for (int i = 0; i < MAX_CONNECTIONS; i++) {
+        busy[i] = client_connect(r->port);
+        client_send(busy[i], "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
+    }
+    assert_true(becomes(&r->n_begun, MAX_CONNECTIONS));
+    char *a = client_ask(r->port, "POST", "/echo", NULL, "me, too");
+    assert_int_equal(client_status(a), 503);
+    assert_non_null(strstr(a, "Retry-After: 1"));
+    free(a);
+    client_send(busy[0], "defghij");
+    a = client_read(busy[0], "abcdefghij", 5);
+    assert_int_equal(client_status(a), 200);
+    free(a);
+    for (int i = 0; i < MAX_CONNECTIONS; i++) close(busy[i]);
+}
+
+/* A second request hidden in what another server would take for the first one's body is never run. */
+static void refuses_two_lengths(void **state)
+{
+    rig *r = *state;
+    static const char *const headers[] = {
+        "Content-Length: 6\r\nContent-Length: 40\r\n",
+        "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 6\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Content-Length: 6, 6\r\n",
+        "Content-Length: +6\r\n",
+        "Content-Length: 0x6\r\n",
+        "Content-Length : 6\r\n",
+        "Transfer-Encoding : chunked\r\n",
+    };
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        char request[400];
+        snprintf(request, sizeof request,
+                 "POST /echo HTTP/1.1\r\nHost: x\r\n%s\r\n0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: x\r\n\r\n",
+                 headers[i]);
+        const int fd = client_connect(r->port);
+        client_send(fd, request);
+        char *a = client_read(fd, NULL, 3);
+        if (strstr(a, " 200 ") || strstr(a, "X-Method")) fail_msg("headers %zu: %s", i, a);
+        free(a);
+        close(fd);
+    }
+    assert_int_equal(atomic_load(&r->n_handled), 0);
 }
 
 static void takes_rubbish(void **state)
@@ -338,6 +442,10 @@ int main(void)
         WITH_SERVER(answers_later),
         WITH_SERVER(bounds_bodies),
         WITH_SERVER(closes_the_slow),
+        WITH_SERVER(answers_half_closed),
+        WITH_SERVER(sheds_the_idle),
+        WITH_SERVER(refuses_too_many),
+        WITH_SERVER(refuses_two_lengths),
         WITH_SERVER(takes_rubbish),
         WITH_SERVER(stops_in_the_middle),
         WITH_SERVER(flushes_what_was_answered),

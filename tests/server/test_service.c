@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -258,6 +259,8 @@ static void shows_figures(void **state)
     char *metrics = ask("/metrics", NULL, NULL), *page = ask("/", NULL, NULL);
     assert_non_null(strstr(metrics, "mqa_requests_total{outcome=\"answered\"} 1\n"));
     assert_non_null(strstr(metrics, "mqa_tokens_total{kind=\"generated\"} "));
+    assert_non_null(strstr(metrics, "\nmqa_drafted_tokens "));
+    assert_non_null(strstr(metrics, "\nmqa_accepted_tokens "));
     assert_non_null(strstr(page, "Content-Security-Policy: default-src 'none'"));
     assert_non_null(strstr(page, "<h1>mqa</h1>"));
     free(metrics);
@@ -305,6 +308,18 @@ static void refuses(void **state)
     assert_string_equal(json_string_value(json_object_get(json_object_get(a, "error"), "code")),
                         "context_length_exceeded");
     json_decref(a);
+    /* So long that no tokens of this model could hold it: told by its bytes. */
+    const size_t n = 8 << 20;
+    body = realloc(body, n + 100);
+    at = body + sprintf(body, "{\"prompt\":\"");
+    memset(at, 'a', n);
+    strcpy(at + n, "\"}");
+    a = ask_json("/v1/completions", NULL, body, 400);
+    const json_t *e = json_object_get(a, "error");
+    assert_string_equal(json_string_value(json_object_get(e, "code")), "context_length_exceeded");
+    assert_string_equal(json_string_value(json_object_get(e, "param")), "prompt");
+    assert_non_null(strstr(json_string_value(json_object_get(e, "message")), "8388608 bytes"));
+    json_decref(a);
     free(body);
 }
 
@@ -337,20 +352,26 @@ static void refuses_strangers_pages(void **state)
     }
 }
 
-static char *add_tenant(const char *name, bool is_operator, int64_t tokens_per_minute)
+static char *add(mqa_tenant_record t)
 {
     mqa_error err;
     mqa_store *store;
-    mqa_tenant_record t = {.weight = 1, .is_operator = is_operator, .tokens_per_minute = tokens_per_minute};
     char key[MQA_KEY_TEXT_BYTES], *header = malloc(100);
     mqa_key_make(key);
     mqa_key_hash(key, strlen(key), t.key_hash);
-    snprintf(t.name, sizeof t.name, "%s", name);
+    t.weight = 1;
     assert_int_equal(mqa_store_open(r.folder, &store, &err), MQA_OK);
     assert_int_equal(mqa_store_add(store, &t, &err), MQA_OK);
     mqa_store_close(&store);
     snprintf(header, 100, "Authorization: Bearer %s\r\n", key);
     return header;
+}
+
+static char *add_tenant(const char *name, bool is_operator, int64_t tokens_per_minute)
+{
+    mqa_tenant_record t = {.is_operator = is_operator, .tokens_per_minute = tokens_per_minute};
+    snprintf(t.name, sizeof t.name, "%s", name);
+    return add(t);
 }
 
 /* A tenant is made while the server runs: from then on keys are needed. */
@@ -360,17 +381,8 @@ static void needs_keys(void **state)
     static const char body[] = "{\"prompt\":\"a\",\"max_tokens\":2,\"ignore_eos\":true}";
     char *user = add_tenant("a \"b\"", false, 0), *boss = add_tenant("boss", true, 0),
          *slow = add_tenant("slow", false, 3);
-    for (int i = 0; i < 100; i++) { /* it looks every second */
-        char *a = ask("/v1/completions", user, body);
-        const int status = client_status(a);
-        free(a);
-        char *b = ask("/v1/completions", NULL, body);
-        const int without = client_status(b);
-        free(b);
-        if (status == 200 && without == 401) break;
-        pause_ms(100);
-        assert_true(i < 99);
-    }
+    json_decref(ask_json("/v1/completions", user, body, 200)); /* at once */
+    json_decref(ask_json("/v1/completions", NULL, body, 401));
     json_decref(ask_json("/v1/completions", "Authorization: Bearer mqa-wrong\r\n", body, 401));
     json_decref(ask_json("/status", user, NULL, 403));
     json_decref(ask_json("/status", boss, NULL, 200));
@@ -387,6 +399,59 @@ static void needs_keys(void **state)
     free(user);
     free(boss);
     free(slow);
+}
+
+/* What is taken away isn't there for the next request. */
+static void takes_keys_back_at_once(void **state)
+{
+    (void)state;
+    mqa_error err;
+    mqa_store *store;
+    free(add_tenant("other", false, 0));
+    for (int i = 0; i < 3; i++) {
+        char *user = add_tenant("user", false, 0);
+        json_decref(ask_json("/v1/completions", user, "{\"prompt\":\"a\",\"max_tokens\":2}", 200));
+        assert_int_equal(mqa_store_open(r.folder, &store, &err), MQA_OK);
+        assert_int_equal(mqa_store_remove(store, "user", &err), MQA_OK);
+        mqa_store_close(&store);
+        json_decref(ask_json("/v1/completions", user, "{\"prompt\":\"a\",\"max_tokens\":2}", 401));
+        free(user);
+    }
+}
+
+static void knows_whose_model_it_is(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"prompt\":\"a\",\"max_tokens\":2,\"model\":\"%s\"}";
+    char *all = add((mqa_tenant_record){.name = "all"}),
+         *this = add((mqa_tenant_record){.name = "this", .models = "other,tiny-mqa"}),
+         *none = add((mqa_tenant_record){.name = "none", .models = "other"});
+    const struct {
+        const char *key, *model;
+        int status;
+    } asks[] = {{all, "tiny-mqa", 200}, {all, "gpt-x", 200},  {this, "tiny-mqa", 200},
+                {this, "other", 404},   {this, "gpt-x", 404}, {none, "tiny-mqa", 404},
+                {none, "other", 404}};
+    for (size_t i = 0; i < sizeof asks / sizeof asks[0]; i++) {
+        char request[100];
+        snprintf(request, sizeof request, body, asks[i].model);
+        json_t *a = ask_json("/v1/completions", asks[i].key, request, asks[i].status);
+        const json_t *code = json_object_get(json_object_get(a, "error"), "code");
+        if (asks[i].status == 404) assert_string_equal(json_string_value(code), "model_not_found");
+        json_decref(a);
+    }
+    json_decref(ask_json("/v1/completions", this, "{\"prompt\":\"a\",\"max_tokens\":2}", 200));
+    json_decref(ask_json("/tokenize", this, "{\"content\":\"a\"}", 200));
+    json_decref(ask_json("/tokenize", none, "{\"content\":\"a\"}", 404));
+    json_t *models = ask_json("/v1/models", this, NULL, 200);
+    assert_int_equal(json_array_size(json_object_get(models, "data")), 1);
+    json_decref(models);
+    models = ask_json("/v1/models", none, NULL, 200);
+    assert_int_equal(json_array_size(json_object_get(models, "data")), 0);
+    json_decref(models);
+    free(all);
+    free(this);
+    free(none);
 }
 
 static void stays_at_home_without_keys(void **state)
@@ -415,6 +480,35 @@ static void keeps_its_budget(void **state)
     assert_string_equal(json_string_value(json_object_get(e, "code")), "kv_budget_exceeded");
     assert_non_null(strstr(json_string_value(json_object_get(e, "message")), "65536"));
     json_decref(a);
+}
+
+static void overcommit_has_a_place_to_spill(void **state)
+{
+    (void)state;
+    mqa_error err;
+    char folder[80];
+    struct stat st;
+    snprintf(folder, sizeof folder, "%s/spill", r.folder);
+    assert_int_equal(stat(folder, &st), -1); /* not for reserve */
+    mqa_service_options o = defaults();
+    o.admission = MQA_ADMISSION_OVERCOMMIT;
+    for (int on = 0; on < 2; on++) {
+        mqa_service_stop(&r.service, 1);
+        o.spill = on ? NULL : "off";
+        assert_int_equal(start_with(o, &err), MQA_OK);
+        assert_int_equal(stat(folder, &st), on ? 0 : -1);
+    }
+    assert_int_equal(st.st_mode & 07777, 0700);
+    json_t *status = ask_json("/status", NULL, NULL, 200);
+    assert_true(json_is_integer(json_object_get(status, "kv_spilled_bytes")));
+    json_decref(status);
+    char *metrics = ask("/metrics", NULL, NULL);
+    assert_non_null(strstr(metrics, "mqa_kv_spilled_bytes 0\n"));
+    free(metrics);
+    mqa_service_stop(&r.service, 1);
+    o.spill = "/nowhere/at/all";
+    assert_int_equal(start_with(o, &err), MQA_ERR_IO);
+    assert_non_null(strstr(err.message, "/nowhere/at/all"));
 }
 
 /* ---- its life ---- */
@@ -515,8 +609,11 @@ int main(void)
         SERVED(refuses),
         SERVED(refuses_strangers_pages),
         SERVED(needs_keys),
+        SERVED(takes_keys_back_at_once),
+        SERVED(knows_whose_model_it_is),
         SERVED(stays_at_home_without_keys),
         SERVED(keeps_its_budget),
+        SERVED(overcommit_has_a_place_to_spill),
         SERVED(drops_who_leaves),
         SERVED(drains),
         SERVED(gives_receipts),

@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "server/store.h"
 
@@ -47,7 +49,12 @@ static mqa_store *open_store(void)
 
 static mqa_tenant_record tenant_of(const char *name)
 {
-    mqa_tenant_record t = {.budget_bytes = 12345, .tokens_per_minute = 60, .weight = 3, .is_operator = true};
+    mqa_tenant_record t = {.budget_bytes = 12345,
+                           .tokens_per_minute = 60,
+                           .weight = 3,
+                           .is_operator = true,
+                           .priority = -7,
+                           .models = "a,b 'c'"};
     char key[MQA_KEY_TEXT_BYTES];
     mqa_key_make(key);
     mqa_key_hash(key, strlen(key), t.key_hash);
@@ -71,6 +78,8 @@ static void keeps_tenants(void **state)
     assert_memory_equal(&got, &a, sizeof a);
     a.budget_bytes = 7;
     a.is_operator = false;
+    a.priority = 100;
+    memset(a.models, 0, sizeof a.models);
     assert_int_equal(mqa_store_set(s, &a, &err), MQA_OK);
     assert_int_equal(mqa_store_get(s, a.name, &got, &err), MQA_OK);
     assert_memory_equal(&got, &a, sizeof a);
@@ -113,8 +122,90 @@ static void tells_of_changes(void **state)
     assert_int_equal(mqa_store_add(b, &t, &err), MQA_OK);
     assert_int_equal(mqa_store_version(a, &after, &err), MQA_OK);
     assert_true(before != after);
+    /* The journal is none: answers are many, and tenants would be looked at again for each. */
+    const mqa_usage_record u = {
+        .request_id = "r", .tenant = "t", .model = "m", .endpoint = "e", .finish = "f"};
+    before = after;
+    assert_int_equal(mqa_store_journal(b, &u, &err), MQA_OK);
+    assert_int_equal(mqa_store_version(a, &after, &err), MQA_OK);
+    assert_int_equal(before, after);
+    assert_int_equal(mqa_store_set(b, &t, &err), MQA_OK);
+    assert_int_equal(mqa_store_version(a, &after, &err), MQA_OK);
+    assert_true(before != after);
+    before = after;
+    assert_int_equal(mqa_store_remove(b, "t", &err), MQA_OK);
+    assert_int_equal(mqa_store_version(a, &after, &err), MQA_OK);
+    assert_true(before != after);
     mqa_store_close(&a);
     mqa_store_close(&b);
+}
+
+/* A file as version 1 of it was, with a tenant and an answer: both are there, what is new has its default. */
+static void brings_old_files_up(void **state)
+{
+    (void)state;
+    static const char old[] =
+        "CREATE TABLE tenants ("
+        " name TEXT PRIMARY KEY, key_hash BLOB NOT NULL UNIQUE, budget_bytes INTEGER NOT NULL,"
+        " tokens_per_minute INTEGER NOT NULL, weight INTEGER NOT NULL, is_operator INTEGER NOT NULL,"
+        " created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) STRICT;"
+        "CREATE TABLE usage ("
+        " request_id TEXT PRIMARY KEY, tenant TEXT NOT NULL, model TEXT NOT NULL, endpoint TEXT NOT NULL,"
+        " finish TEXT NOT NULL, created_ms INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,"
+        " cached_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, first_token_ms REAL NOT NULL,"
+        " total_ms REAL NOT NULL) STRICT;"
+        "CREATE INDEX usage_by_tenant ON usage (tenant, created_ms);"
+        "INSERT INTO tenants (name, key_hash, budget_bytes, tokens_per_minute, weight, is_operator)"
+        " VALUES ('old', zeroblob(32), 5, 6, 7, 1);"
+        "INSERT INTO usage VALUES ('r', 'old', 'm', 'chat', 'stop', 1, 2, 3, 4, 5.0, 6.0);"
+        "PRAGMA user_version = 1";
+    mqa_error err;
+    char path[96];
+    sqlite3 *db;
+    assert_int_equal(mkdir(state_folder, 0700), 0);
+    snprintf(path, sizeof path, "%s/mqa.sqlite", state_folder);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, old, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    for (int i = 0; i < 2; i++) { /* and once more, when it is new */
+        mqa_tenant_record t;
+        mqa_usage_sum sum;
+        mqa_store *s = open_store();
+        assert_int_equal(mqa_store_get(s, "old", &t, &err), MQA_OK);
+        assert_true(t.budget_bytes == 5 && t.tokens_per_minute == 6 && t.weight == 7 && t.is_operator);
+        assert_int_equal(t.priority, i * 8);
+        assert_string_equal(t.models, i ? "m" : "");
+        assert_int_equal(mqa_store_usage(s, "old", &sum, &err), MQA_OK);
+        assert_int_equal(sum.completion_tokens, 4);
+        t.priority = 8;
+        strcpy(t.models, "m");
+        assert_int_equal(mqa_store_set(s, &t, &err), MQA_OK);
+        mqa_store_close(&s);
+    }
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 1000", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    mqa_store *s;
+    assert_int_equal(mqa_store_open(state_folder, &s, &err), MQA_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "1000"));
+}
+
+static void knows_models(void **state)
+{
+    (void)state;
+    mqa_error err;
+    mqa_tenant_record t = {.models = ""};
+    assert_true(mqa_tenant_may_use(&t, "any"));
+    strcpy(t.models, "ab,c d,e");
+    assert_true(mqa_tenant_may_use(&t, "ab") && mqa_tenant_may_use(&t, "c d") && mqa_tenant_may_use(&t, "e"));
+    static const char *const not_these[] = {"", "a", "abc", "b", "ab,c d", "d", "e,", "ab,c d,e"};
+    for (size_t i = 0; i < sizeof not_these / sizeof not_these[0]; i++)
+        assert_false(mqa_tenant_may_use(&t, not_these[i]));
+    char long_list[MQA_TENANT_MODELS + 1] = "";
+    memset(long_list, 'a', MQA_TENANT_MODELS);
+    assert_int_equal(mqa_tenant_check_models(long_list, &err), MQA_ERR_INVALID_ARGUMENT);
+    assert_int_equal(mqa_tenant_check_models(long_list + 1, &err), MQA_OK);
+    assert_int_equal(mqa_tenant_check_models("\xff", &err), MQA_ERR_INVALID_ARGUMENT);
 }
 
 static void makes_keys(void **state)
@@ -207,8 +298,9 @@ int main(void)
 {
 #define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(keeps_tenants), cmocka_unit_test(refuses_names), IN_FOLDER(tells_of_changes),
-        IN_FOLDER(makes_keys),    IN_FOLDER(journal_survives),     IN_FOLDER(refuses_what_is_no_store),
+        IN_FOLDER(keeps_tenants),       cmocka_unit_test(refuses_names),     IN_FOLDER(tells_of_changes),
+        IN_FOLDER(brings_old_files_up), cmocka_unit_test(knows_models),      IN_FOLDER(makes_keys),
+        IN_FOLDER(journal_survives),    IN_FOLDER(refuses_what_is_no_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -245,8 +245,10 @@ static void alibi(float *s, int n, float slope, int32_t first)
 /* --- P.V ------------------------------------------------------------------------------------------- */
 
 static inline void pv_float(mqa_kv_type type, const float *p, size_t p_stride, int rows,
-                            const void *const *v_runs, int n_granules, int d_v, float *o)
+                            const void *const *v_runs, int n_granules, int d_v, const mqa_ahead *ahead,
+                            float *o)
 {
+    (void)ahead;
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < MQA_PAD(d_v); c++) {
             float sum = 0.0f;
@@ -262,8 +264,9 @@ static inline void pv_float(mqa_kv_type type, const float *p, size_t p_stride, i
 }
 
 static void pv_int8(const float *p, size_t p_stride, const float *p_scale, int rows,
-                    const void *const *v_runs, int n_granules, int d_v, float *o)
+                    const void *const *v_runs, int n_granules, int d_v, const mqa_ahead *ahead, float *o)
 {
+    (void)ahead;
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < MQA_PAD(d_v); c++) {
             int32_t high = 0, low = 0;

@@ -97,9 +97,11 @@ void mqa_bf16_rows_reference(mqa_attention_kernels *a)
         scores_pairs(pair_step_##NAME, q_block, rows, d, k_runs, n_granules, s, s_stride);                   \
     }                                                                                                        \
     static void pv_##NAME(const float *p, size_t p_stride, const float *p_scale, int rows,                   \
-                          const void *const *v_runs, int n_granules, int d_v, float *o)                      \
+                          const void *const *v_runs, int n_granules, int d_v, const mqa_ahead *ahead,        \
+                          float *o)                                                                          \
     {                                                                                                        \
         (void)p_scale;                                                                                       \
+        (void)ahead;                                                                                         \
         pv_pairs(pair_step_##NAME, p, p_stride, rows, v_runs, n_granules, d_v, o);                           \
     }                                                                                                        \
     void mqa_##NAME##_bf16_reference(mqa_kernels *k)                                                         \

@@ -29,10 +29,11 @@ void mqa_bf16_rows_avx512(mqa_attention_kernels *a); /* needs AVX-512 BF16 */
         scores_float(TYPE, q_block, rows, d, k_runs, n_granules, ahead, s, s_stride);                        \
     }                                                                                                        \
     static void pv_##SUFFIX(const float *p, size_t p_stride, const float *p_scale, int rows,                 \
-                            const void *const *v_runs, int n_granules, int d_v, float *o)                    \
+                            const void *const *v_runs, int n_granules, int d_v, const mqa_ahead *ahead,      \
+                            float *o)                                                                        \
     {                                                                                                        \
         (void)p_scale;                                                                                       \
-        pv_float(TYPE, p, p_stride, rows, v_runs, n_granules, d_v, o);                                       \
+        pv_float(TYPE, p, p_stride, rows, v_runs, n_granules, d_v, ahead, o);                                \
     }
 
 /* Each fills its part of a table. The plain C ones come first, an instruction set's overwrite. */

@@ -109,7 +109,7 @@ V16_INLINE void scores_round(mqa_kv_type type, int rows, int tiles, const float 
 
 /* scales: the header from the block's first token on. */
 V16_INLINE void scores_block(mqa_kv_type type, int rows, int tiles, const float *q, size_t q_stride, int d,
-                             const uint8_t *k, size_t tile_bytes, const uint8_t *scales, mqa_fetch *fetch,
+                             const uint8_t *k, size_t tile_bytes, const uint8_t *scales, mqa_fetch fetch,
                              float *s, size_t s_stride)
 {
     const int per = mqa_kv_formats[type].per_cell, step = round_of(type);
@@ -118,7 +118,7 @@ V16_INLINE void scores_block(mqa_kv_type type, int rows, int tiles, const float 
         UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < tiles; t++) acc[r][t] = vf_zero();
         const uint8_t *line = scales + mqa_kv_line_of(type, (int)block * MQA_DOT_BLOCK);
         for (int i = 0; i < MQA_DOT_BLOCK; i += step, q += step, k += step / per * MQA_CELL_ROW) {
-            mqa_fetch_step(fetch);
+            mqa_fetch_step(&fetch);
             scores_round(type, rows, tiles, q, q_stride, k, tile_bytes, line, acc);
         }
         /* Pairwise, as a binary counter carries: sums of 2^level blocks wait for their neighbours, and with
@@ -148,18 +148,19 @@ V16_INLINE void scores_float(mqa_kv_type type, const void *q_block, int rows, in
     const size_t tile_bytes = mqa_k_tile_bytes(type, d), q_stride = MQA_Q_ROW_BYTES(d) / sizeof(float);
     const int scales_step = MQA_TILE * mqa_kv_formats[type].scale_bytes, step = round_of(type);
     const int most = ATTENTION_MOST_ROWS(type), n_blocks = (rows + most - 1) / most;
+    const int vectors = ATTENTION_VECTORS(next_rows(rows, most));
+    mqa_fetch_pace pace =
+        mqa_fetch_begin(ahead, n_granules, n_granules * n_blocks * (GRANULE_TILES / vectors), d_pad / step);
     for (int g = 0; g < n_granules; g++) {
         const uint8_t *scales = k_runs[g], *k = scales + mqa_kv_header_bytes(type, d);
-        for (int r = 0, block = 0, now; r < rows; r += now, block++) {
+        for (int r = 0, now; r < rows; r += now) {
             now = next_rows(rows - r, most);
             const float *q = mqa_q_row_at(q_block, r, d)->x.f32;
             float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
-            mqa_fetch fetch = mqa_fetch_share(ahead ? &ahead[g] : NULL, block, n_blocks,
-                                              GRANULE_TILES / (ATTENTION_VECTORS(now)) * (d_pad / step));
 #define SCORES(R, T)                                                                                         \
     for (int t = 0; t < GRANULE_TILES; t += (T))                                                             \
     scores_block(type, R, T, q, q_stride, d_pad, k + (size_t)t * tile_bytes, tile_bytes,                     \
-                 scales + t * scales_step, &fetch, to + t * MQA_TILE, s_stride)
+                 scales + t * scales_step, mqa_fetch_next(&pace), to + t * MQA_TILE, s_stride)
             BY_ROWS(now, SCORES, ATTENTION_VECTORS)
 #undef SCORES
         }
@@ -169,7 +170,7 @@ V16_INLINE void scores_float(mqa_kv_type type, const void *q_block, int rows, in
 enum { DOT8_PART_BYTES = MQA_CELL_ROW / DOT8_PARTS };
 
 V16_INLINE void scores_int8_block(int rows, int tiles, const void *q_block, int r0, int d,
-                                  const float *k_scale, const uint8_t *k, size_t tile_bytes, mqa_fetch *fetch,
+                                  const float *k_scale, const uint8_t *k, size_t tile_bytes, mqa_fetch fetch,
                                   float *s, size_t s_stride)
 {
     const mqa_q_row *q[MAX_BLOCK_ROWS];
@@ -182,7 +183,7 @@ V16_INLINE void scores_int8_block(int rows, int tiles, const void *q_block, int 
     }
     const int d_pad = MQA_PAD(d);
     for (int i = 0; i < d_pad; i += DOT8_DEPTH) {
-        mqa_fetch_step(fetch);
+        mqa_fetch_step(&fetch);
         UNROLL for (int t = 0; t < tiles; t++) UNROLL for (int j = 0; j < DOT8_PARTS; j++)
         {
             const bytes16 x =
@@ -203,19 +204,19 @@ static void scores_int8(const void *q_block, int rows, int d, const void *const 
 {
     const size_t tile_bytes = mqa_k_tile_bytes(MQA_KV_INT8, d);
     const int most = ATTENTION_MOST_ROWS_K8, n_blocks = (rows + most - 1) / most;
-    const int steps = MQA_PAD(d) / DOT8_DEPTH;
+    const int vectors = ATTENTION_VECTORS_8(next_rows(rows, most));
+    mqa_fetch_pace pace = mqa_fetch_begin(
+        ahead, n_granules, n_granules * n_blocks * (GRANULE_TILES / vectors), MQA_PAD(d) / DOT8_DEPTH);
     for (int g = 0; g < n_granules; g++) {
         const float *k_scale = k_runs[g];
         const uint8_t *k = (const uint8_t *)k_scale + mqa_kv_header_bytes(MQA_KV_INT8, d);
-        for (int r = 0, block = 0, now; r < rows; r += now, block++) {
+        for (int r = 0, now; r < rows; r += now) {
             now = next_rows(rows - r, most);
             float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
-            mqa_fetch fetch = mqa_fetch_share(ahead ? &ahead[g] : NULL, block, n_blocks,
-                                              GRANULE_TILES / (ATTENTION_VECTORS_8(now)) * steps);
 #define SCORES(R, T)                                                                                         \
     for (int t = 0; t < GRANULE_TILES; t += (T))                                                             \
     scores_int8_block(R, T, q_block, r, d, k_scale + t * MQA_TILE, k + (size_t)t * tile_bytes, tile_bytes,   \
-                      &fetch, to + t * MQA_TILE, s_stride)
+                      mqa_fetch_next(&pace), to + t * MQA_TILE, s_stride)
             BY_ROWS(now, SCORES, ATTENTION_VECTORS_8)
 #undef SCORES
         }
@@ -295,13 +296,14 @@ static void alibi(float *s, int n, float slope, int32_t first)
 
 /* o += one granule's p times v. scales: the header from the group of the block's first column on. */
 V16_INLINE void pv_block(mqa_kv_type type, int rows, int vectors, const float *p, size_t p_stride,
-                         const uint8_t *v, const uint8_t *scales, size_t d_pad, float *o)
+                         const uint8_t *v, const uint8_t *scales, size_t d_pad, mqa_fetch fetch, float *o)
 {
     const int per = mqa_kv_formats[type].per_cell, step = round_of(type);
     const size_t row_bytes = d_pad * MQA_CELL_BYTES;
     vf acc[MAX_BLOCK_ROWS][4];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c++) acc[r][c] = vf_zero();
     for (int t = 0; t < MQA_GRANULE; t += step, v += (size_t)(step / per) * row_bytes) {
+        mqa_fetch_step(&fetch);
         UNROLL for (int j = 0; j < step; j++)
         {
             vf x[4];
@@ -327,24 +329,28 @@ V16_INLINE void pv_block(mqa_kv_type type, int rows, int vectors, const float *p
 }
 
 V16_INLINE void pv_float(mqa_kv_type type, const float *p, size_t p_stride, int rows,
-                         const void *const *v_runs, int n_granules, int d_v, float *o)
+                         const void *const *v_runs, int n_granules, int d_v, const mqa_ahead *ahead, float *o)
 {
-    const int d_pad = MQA_PAD(d_v);
+    const int d_pad = MQA_PAD(d_v), most = ATTENTION_MOST_ROWS(type), n_blocks = (rows + most - 1) / most;
+    mqa_fetch_pace pace = mqa_fetch_begin(ahead, n_granules,
+                                          n_granules * n_blocks *
+                                              blocks_of(d_pad / 16, ATTENTION_VECTORS(next_rows(rows, most))),
+                                          MQA_GRANULE / round_of(type));
     memset(o, 0, sizeof *o * (size_t)rows * (size_t)d_pad);
     for (int g = 0; g < n_granules; g++) {
         const uint8_t *scales = v_runs[g], *v = scales + mqa_kv_header_bytes(type, d_v);
         for (int r = 0, now; r < rows; r += now) {
-            now = next_rows(rows - r, ATTENTION_MOST_ROWS(type));
+            now = next_rows(rows - r, most);
             const float *from = p + (size_t)r * p_stride + (size_t)g * MQA_GRANULE;
             float *to = o + (size_t)r * (size_t)d_pad;
             int c = 0;
 #define PV(R, C)                                                                                             \
     for (; c + 16 * (C) <= d_pad; c += 16 * (C))                                                             \
         pv_block(type, R, C, from, p_stride, v + (size_t)c * 4, scales + mqa_kv_line_of(type, c),            \
-                 (size_t)d_pad, to + c);                                                                     \
+                 (size_t)d_pad, mqa_fetch_next(&pace), to + c);                                              \
     for (; c < d_pad; c += 16)                                                                               \
     pv_block(type, R, 1, from, p_stride, v + (size_t)c * 4, scales + mqa_kv_line_of(type, c), (size_t)d_pad, \
-             to + c)
+             mqa_fetch_next(&pace), to + c)
             BY_ROWS(now, PV, ATTENTION_VECTORS)
 #undef PV
         }
@@ -353,19 +359,22 @@ V16_INLINE void pv_float(mqa_kv_type type, const float *p, size_t p_stride, int 
 
 V16_INLINE void pv_int8_block(int rows, const float *p, size_t p_stride, const float *p_scale,
                               const void *const *v_runs, int n_granules, size_t d_pad, size_t column,
-                              float *o)
+                              mqa_fetch_pace *pace, float *o)
 {
     v8_acc acc[MAX_BLOCK_ROWS][DOT8_PARTS];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < DOT8_PARTS; j++) acc[r][j] = v8_zero();
     for (int g = 0; g < n_granules; g++) {
         const uint8_t *v = (const uint8_t *)v_runs[g] + mqa_kv_header_bytes(MQA_KV_INT8, 0) + column * 4;
-        for (int t = 0; t < MQA_GRANULE; t += DOT8_DEPTH, v += d_pad * DOT8_DEPTH)
+        mqa_fetch fetch = mqa_fetch_next(pace);
+        for (int t = 0; t < MQA_GRANULE; t += DOT8_DEPTH, v += d_pad * DOT8_DEPTH) {
+            mqa_fetch_step(&fetch);
             UNROLL for (int j = 0; j < DOT8_PARTS; j++)
             {
                 const bytes16 x = v8_load(v + j * DOT8_PART_BYTES, d_pad * 4);
                 UNROLL for (int r = 0; r < rows; r++) acc[r][j] =
                     v8_step(acc[r][j], x, p + (size_t)r * p_stride + (size_t)(g * MQA_GRANULE + t));
             }
+        }
     }
     UNROLL for (int r = 0; r < rows; r++)
     {
@@ -375,17 +384,20 @@ V16_INLINE void pv_int8_block(int rows, const float *p, size_t p_stride, const f
 }
 
 static void pv_int8(const float *p, size_t p_stride, const float *p_scale, int rows,
-                    const void *const *v_runs, int n_granules, int d_v, float *o)
+                    const void *const *v_runs, int n_granules, int d_v, const mqa_ahead *ahead, float *o)
 {
     const size_t d_pad = (size_t)MQA_PAD(d_v);
+    const int most = ATTENTION_MOST_ROWS_V8, n_blocks = (rows + most - 1) / most;
+    mqa_fetch_pace pace = mqa_fetch_begin(ahead, n_granules, n_granules * n_blocks * (int)(d_pad / 16),
+                                          MQA_GRANULE / DOT8_DEPTH);
     for (int r = 0, now; r < rows; r += now) {
-        now = next_rows(rows - r, ATTENTION_MOST_ROWS_V8);
+        now = next_rows(rows - r, most);
         const float *from = p + (size_t)r * p_stride, *scale = p_scale + r;
         float *to = o + (size_t)r * d_pad;
 #define ONE_VECTOR(rows) 1
 #define PV(R, C)                                                                                             \
     for (size_t c = 0; c < d_pad; c += 16)                                                                   \
-    pv_int8_block(R, from, p_stride, scale, v_runs, n_granules, d_pad, c, to)
+    pv_int8_block(R, from, p_stride, scale, v_runs, n_granules, d_pad, c, &pace, to)
         BY_ROWS(now, PV, ONE_VECTOR)
 #undef ONE_VECTOR
 #undef PV

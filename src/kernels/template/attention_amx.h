@@ -86,8 +86,9 @@ static void scores_amx(const void *q_block, int rows, int d, const void *const *
 }
 
 static void pv_amx(const float *p, size_t p_stride, const float *p_scale, int rows, const void *const *v_runs,
-                   int n_granules, int d_v, float *o)
+                   int n_granules, int d_v, const mqa_ahead *ahead, float *o)
 {
+    (void)ahead;
     (void)p_scale;
     TILE_STATE(tiles);
     const size_t d_pad = (size_t)MQA_PAD(d_v), v_stride = 4 * d_pad, o_stride = d_pad * sizeof(float);
@@ -196,8 +197,9 @@ static void softmax_amx8(float *s, int n_granules, const uint16_t *valid, const 
 }
 
 static void pv_amx8(const float *p, size_t p_stride, const float *p_scale, int rows,
-                    const void *const *v_runs, int n_granules, int d_v, float *o)
+                    const void *const *v_runs, int n_granules, int d_v, const mqa_ahead *ahead, float *o)
 {
+    (void)ahead;
     TILE_STATE(tiles);
     const size_t d_pad = (size_t)MQA_PAD(d_v), v_stride = 4 * d_pad, a_stride = p_stride * sizeof(float);
     for (int r = 0; r < rows; r += 16) {

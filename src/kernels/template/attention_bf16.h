@@ -57,11 +57,10 @@ static void softmax_bf16(float *s, int n_granules, const uint16_t *valid, const 
 /* acc[r][c] += the pairs of a's row r (a_stride bytes apart) times vector c of b's rows (b_stride bytes
  * from pair to pair, vector_stride from vector to vector). Both GEMMs of attention are this one. */
 V16_INLINE void pairs_block(int rows, int vectors, int pairs, const char *a, size_t a_stride, const char *b,
-                            size_t b_stride, size_t vector_stride, mqa_fetch *fetch,
-                            vf acc[MAX_BLOCK_ROWS][4])
+                            size_t b_stride, size_t vector_stride, mqa_fetch fetch, vf acc[MAX_BLOCK_ROWS][4])
 {
     for (int i = 0; i < pairs; i += PAIRS_DEPTH) {
-        if (fetch) mqa_fetch_step(fetch);
+        mqa_fetch_step(&fetch);
         UNROLL for (int j = 0; j < PAIRS_DEPTH; j++, b += b_stride)
         {
             pairs16 x[4];
@@ -81,7 +80,7 @@ V16_INLINE void clear(int rows, int vectors, vf acc[MAX_BLOCK_ROWS][4])
 }
 
 V16_INLINE void scores_block(int rows, int tiles, const char *q, size_t q_stride, int d_pad, const char *k,
-                             mqa_fetch *fetch, float *s, size_t s_stride)
+                             mqa_fetch fetch, float *s, size_t s_stride)
 {
     vf acc[MAX_BLOCK_ROWS][4];
     clear(rows, tiles, acc);
@@ -95,51 +94,54 @@ static void scores_bf16(const void *q_block, int rows, int d, const void *const 
                         const mqa_ahead *ahead, float *s, size_t s_stride)
 {
     const int most = PAIRS_MOST_ROWS, n_blocks = (rows + most - 1) / most, d_pad = MQA_PAD(d);
+    const int loops = n_granules * n_blocks * (GRANULE_TILES / (PAIRS_VECTORS(next_rows(rows, most))));
+    mqa_fetch_pace pace = mqa_fetch_begin(ahead, n_granules, loops, d_pad / 2 / PAIRS_DEPTH);
     for (int g = 0; g < n_granules; g++)
-        for (int r = 0, block = 0, now; r < rows; r += now, block++) {
+        for (int r = 0, now; r < rows; r += now) {
             now = next_rows(rows - r, most);
             const char *q = (const char *)&mqa_q_row_at(q_block, r, d)->x, *k = k_runs[g];
             float *to = s + (size_t)r * s_stride + (size_t)g * MQA_GRANULE;
-            mqa_fetch fetch =
-                mqa_fetch_share(ahead ? &ahead[g] : NULL, block, n_blocks,
-                                GRANULE_TILES / (PAIRS_VECTORS(now)) * (d_pad / 2 / PAIRS_DEPTH));
 #define SCORES(R, T)                                                                                         \
     for (int t = 0; t < GRANULE_TILES; t += (T))                                                             \
     scores_block(R, T, q, MQA_Q_ROW_BYTES(d), d_pad, k + (size_t)t * mqa_k_tile_bytes(MQA_KV_BF16, d),       \
-                 &fetch, to + t * MQA_TILE, s_stride)
+                 mqa_fetch_next(&pace), to + t * MQA_TILE, s_stride)
             BY_ROWS(now, SCORES, PAIRS_VECTORS)
 #undef SCORES
         }
 }
 
 V16_INLINE void pv_block(int rows, int vectors, const char *p, size_t p_stride, const void *const *v_runs,
-                         int n_granules, size_t d_pad, size_t column, float *o)
+                         int n_granules, size_t d_pad, size_t column, mqa_fetch_pace *pace, float *o)
 {
     vf acc[MAX_BLOCK_ROWS][4];
     clear(rows, vectors, acc);
     for (int g = 0; g < n_granules; g++)
         pairs_block(rows, vectors, MQA_GRANULE / 2, p + (size_t)g * MQA_GRANULE * 2, p_stride,
                     (const char *)v_runs[g] + MQA_CELL_BYTES * column, MQA_CELL_BYTES * d_pad, MQA_CELL_ROW,
-                    NULL, acc);
+                    mqa_fetch_next(pace), acc);
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c++)
         vf_store(o + (size_t)r * d_pad + column + (size_t)(16 * c), vf_add(acc[r][c], vf_zero()));
 }
 
 static void pv_bf16(const float *p, size_t p_stride, const float *p_scale, int rows,
-                    const void *const *v_runs, int n_granules, int d_v, float *o)
+                    const void *const *v_runs, int n_granules, int d_v, const mqa_ahead *ahead, float *o)
 {
     (void)p_scale;
     const size_t d_pad = (size_t)MQA_PAD(d_v);
+    const int most = PAIRS_MOST_ROWS, n_blocks = (rows + most - 1) / most;
+    const int columns = blocks_of((int)d_pad / 16, PAIRS_VECTORS(next_rows(rows, most)));
+    mqa_fetch_pace pace =
+        mqa_fetch_begin(ahead, n_granules, n_granules * n_blocks * columns, MQA_GRANULE / 2 / PAIRS_DEPTH);
     for (int r = 0, now; r < rows; r += now) {
-        now = next_rows(rows - r, PAIRS_MOST_ROWS);
+        now = next_rows(rows - r, most);
         const char *from = (const char *)(p + (size_t)r * p_stride);
         float *to = o + (size_t)r * d_pad;
         size_t c = 0;
 #define PV(R, C)                                                                                             \
     for (; c + 16 * (C) <= d_pad; c += 16 * (C))                                                             \
-        pv_block(R, C, from, p_stride * sizeof(float), v_runs, n_granules, d_pad, c, to);                    \
+        pv_block(R, C, from, p_stride * sizeof(float), v_runs, n_granules, d_pad, c, &pace, to);             \
     for (; c < d_pad; c += 16)                                                                               \
-    pv_block(R, 1, from, p_stride * sizeof(float), v_runs, n_granules, d_pad, c, to)
+    pv_block(R, 1, from, p_stride * sizeof(float), v_runs, n_granules, d_pad, c, &pace, to)
         BY_ROWS(now, PV, PAIRS_VECTORS)
 #undef PV
     }

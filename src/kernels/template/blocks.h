@@ -12,6 +12,12 @@ V16_INLINE int next_rows(int left, int most)
     return (left + blocks - 1) / blocks;
 }
 
+/* Blocks of `wide` vectors that so many vectors are cut into; the rest go one by one. */
+V16_INLINE int blocks_of(int vectors, int wide)
+{
+    return vectors / wide + vectors % wide;
+}
+
 /* Calls BLOCK(rows, vectors) with constants for a block of 1 .. 6 rows. */
 #define BY_ROWS(rows_now, BLOCK, VECTORS)                                                                    \
     switch (rows_now) {                                                                                      \
