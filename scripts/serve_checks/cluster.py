@@ -46,7 +46,7 @@ def client(cluster, text, seed, until, results, lock):
     """(request, key, text or None, status, whether it was a stream that broke off)"""
     rng = random.Random(seed)
     while time.monotonic() < until:
-        request, key = make_request(rng, text), rng.choice(cluster.keys)
+        request, key = make_request(rng, text, 64), rng.choice(cluster.keys)
         stream = Stream(cluster.port, request, key) if request["stream"] else None
         if stream:
             row = (request, key, stream.text, stream.status, stream.status == 200 and not stream.whole)
