@@ -46,7 +46,7 @@ def client(cluster, text, seed, until, results, lock):
     """(request, key, text or None, status, whether it was a stream that broke off)"""
     rng = random.Random(seed)
     while time.monotonic() < until:
-        request, key = make_request(rng, text), rng.choice(cluster.keys)
+        request, key = make_request(rng, text, 64), rng.choice(cluster.keys)
         stream = Stream(cluster.port, request, key) if request["stream"] else None
         if stream:
             row = (request, key, stream.text, stream.status, stream.status == 200 and not stream.whole)
@@ -74,7 +74,9 @@ def load(cluster, o, text, seconds, name, meanwhile=lambda: None):
 
 def kill_with_long(cluster, victim, text, result):
     """Kills it while it computes a prompt longer than HAProxy's usual buffer: (status, answer) is the other one's."""
-    name = next(n for n, c in cluster.served().items() if c[victim] > 0)
+    name = next((n for n, c in cluster.served().items() if c[victim] > 0), None)
+    if name is None:
+        sys.exit("check-serve: nothing was answered yet: give more --seconds")
     key = cluster.keys[int(name[1:])]
     body = {"prompt": "Long. " + text, "max_tokens": 4, "temperature": 0}
     thread = threading.Thread(target=lambda: result.append((body, key, *Server.ask(cluster, "/v1/completions", body, key))))
