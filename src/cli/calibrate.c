@@ -41,9 +41,10 @@ double calibrate_memory_share(const mqa_machine *roof, double bytes, double work
     const double memory = bytes / mqa_machine_bandwidth(roof, working_set);
     const double longer = memory - bytes / mqa_machine_bandwidth(roof, roof->curve_bytes);
     const double rest = measured - arithmetic;
-    if (longer <= 0 || rest <= 0) return 1;
-    const double share = longer / rest;
-    return share > 1 ? 1 : share < 0.1 ? 0.1 : share;
+    if (longer <= 0) return 1;
+    if (rest <= 0) return 100;
+    const double share = longer / rest; /* above 1: the rest is hidden behind arithmetic */
+    return share > 100 ? 100 : share < 0.1 ? 0.1 : share;
 }
 
 /* By working set, in fine steps where the last cache overflows, which is about its size or less, as others on
@@ -70,8 +71,8 @@ static mqa_status measure_caches(mqa_context *ctx, mqa_machine *m, mqa_error *er
 static mqa_status measure_roof(mqa_context *ctx, mqa_machine *m, mqa_error *err)
 {
     const int threads = mqa_context_n_threads(ctx);
-    MQA_TRY(roofline_read(ctx, threads, roofline_working_set(4, threads), &m->bandwidth, err));
     MQA_TRY(measure_caches(ctx, m, err));
+    m->bandwidth = m->caches[m->n_caches - 1].rate; /* of 8 times the last cache */
     MQA_TRY(roofline_peak(ctx, threads, MQA_KV_F32, ROOFLINE_SCORES, &m->peak[MQA_RATE_F32], err));
     MQA_TRY(roofline_peak(ctx, threads, MQA_KV_BF16, ROOFLINE_SCORES, &m->peak[MQA_RATE_BF16], err));
     MQA_TRY(roofline_peak(ctx, threads, MQA_KV_INT8, ROOFLINE_SCORES, &m->peak[MQA_RATE_INT8], err));
@@ -96,26 +97,69 @@ static void describe(const mqa_context *ctx, mqa_machine *m)
     m->memory = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : 0;
 }
 
-mqa_status calibrate_machine(mqa_context *ctx, mqa_machine *out, mqa_error *err)
+enum { ROUNDS = 3, PARTS = 3 + MQA_WEIGHT_CLASSES + MQA_KV_TYPES };
+
+static mqa_status calibrate_once(mqa_context *ctx, size_t done, mqa_machine *out, mqa_error *err)
 {
     static char label[] = "calibrating";
-    enum { PARTS = 3 + MQA_WEIGHT_CLASSES + MQA_KV_TYPES };
-    size_t done = 0;
     *out = (mqa_machine){0};
     describe(ctx, out);
     MQA_TRY(measure_roof(ctx, out, err));
-    cli_progress(label, ++done, PARTS);
+    cli_progress(label, ++done, ROUNDS * PARTS);
     for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) {
         MQA_TRY(calibrate_linear(ctx, out, (mqa_weight_class)c, &out->linear[c], err));
-        cli_progress(label, ++done, PARTS);
+        cli_progress(label, ++done, ROUNDS * PARTS);
     }
     for (int t = 0; t < MQA_KV_TYPES; t++) {
         MQA_TRY(calibrate_attention(ctx, out, (mqa_kv_type)t, err));
-        cli_progress(label, ++done, PARTS);
+        cli_progress(label, ++done, ROUNDS * PARTS);
     }
     MQA_TRY(calibrate_overhead(ctx, out, err));
-    cli_progress(label, ++done, PARTS);
-    MQA_TRY(calibrate_streams(ctx, out, err));
+    cli_progress(label, ++done, ROUNDS * PARTS);
+    return calibrate_streams(ctx, out, err);
+}
+
+static double middle(double a, double b, double c)
+{
+    return fmax(fmin(a, b), fmin(fmax(a, b), c));
+}
+
+static void middle_of(double *out, const double *a, const double *b, const double *c, size_t n)
+{
+    for (size_t i = 0; i < n; i++) out[i] = middle(a[i], b[i], c[i]);
+}
+
+/* Each figure's median: a minute in which others on the machine were busy is one round's. */
+static void take_middle(const mqa_machine r[ROUNDS], mqa_machine *out)
+{
+    *out = r[0];
+#define MIDDLE(field)                                                                                        \
+    middle_of((double *)&out->field, (const double *)&r[0].field, (const double *)&r[1].field,               \
+              (const double *)&r[2].field, sizeof(out->field) / (sizeof(double)))
+    MIDDLE(bandwidth);
+    MIDDLE(caches);
+    MIDDLE(peak);
+    MIDDLE(exp_rate);
+    MIDDLE(linear);
+    MIDDLE(attention);
+    MIDDLE(seconds_per_step);
+    MIDDLE(seconds_per_layer);
+    MIDDLE(seconds_per_value);
+    MIDDLE(seconds_per_granule);
+    MIDDLE(seconds_per_small_page);
+    MIDDLE(seconds_per_kv_value);
+    MIDDLE(seconds_per_score);
+    MIDDLE(seconds_per_turned_value);
+    MIDDLE(seconds_per_request);
+    MIDDLE(seconds_per_unit);
+#undef MIDDLE
+}
+
+mqa_status calibrate_machine(mqa_context *ctx, mqa_machine *out, mqa_error *err)
+{
+    mqa_machine rounds[ROUNDS];
+    for (size_t i = 0; i < ROUNDS; i++) MQA_TRY(calibrate_once(ctx, i * PARTS, &rounds[i], err));
     cli_progress_clear();
+    take_middle(rounds, out);
     return mqa_machine_check(out, err);
 }

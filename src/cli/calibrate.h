@@ -69,8 +69,8 @@ double calibrate_memory_share(const mqa_machine *roof, double bytes, double work
 /* roof: bandwidth, caches, curve_bytes and peaks are there. */
 mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weight_class c, mqa_curve *out,
                             mqa_error *err);
-/* Fills in, for a format of K and V: the machine's curve of attention, seconds_per_score, and in
- * seconds_per_kv_value what packing a value takes on one thread. */
+/* Fills in, for a format of K and V: the machine's curve of attention, seconds_per_score,
+ * seconds_per_turned_value, and in seconds_per_kv_value what packing a value takes on one thread. */
 mqa_status calibrate_attention(mqa_context *ctx, mqa_machine *machine, mqa_kv_type type, mqa_error *err);
 /* machine: all but what is filled in, seconds_per_ step, layer, value, kv_value, granule, small_page, request
  * and unit. */

@@ -8,7 +8,7 @@
 #include "bench_attention.h"
 #include "calibrate.h"
 
-enum { HEAD_DIM = 128, KV_HEADS = 4, MEMORY_BYTES = 64 << 20, CACHED_TOKENS = 2048, WRITTEN = 256 };
+enum { HEAD_DIM = 128, KV_HEADS = 4, MEMORY_BYTES = 256 << 20, CACHED_TOKENS = 2048, WRITTEN = 256 };
 
 static mqa_status run_rig(void *arg, mqa_error *err)
 {
@@ -92,6 +92,22 @@ static mqa_status measure_score(mqa_context *ctx, mqa_machine *m, mqa_kv_type ty
     return MQA_OK;
 }
 
+/* V in K, beside the same with a V of its own. */
+enum { LATENT_DIM_QK = 192, LATENT_DIM_VO = 128 };
+static mqa_status measure_turning(mqa_context *ctx, mqa_machine *m, mqa_kv_type type, mqa_error *err)
+{
+    static const int rows = SCORE_ROWS;
+    times apart, within;
+    attention_work work = work_of(type, LATENT_DIM_QK, CACHED_TOKENS);
+    work.head_dim_vo = LATENT_DIM_VO;
+    MQA_TRY(measure_rows(ctx, m, work, &rows, 1, &apart, NULL, err));
+    work.v_in_k = true;
+    MQA_TRY(measure_rows(ctx, m, work, &rows, 1, &within, NULL, err));
+    m->seconds_per_turned_value[type] =
+        fmax(within.measured - apart.measured, 0) / ((double)KV_HEADS * CACHED_TOKENS * LATENT_DIM_VO);
+    return MQA_OK;
+}
+
 /* What products take of the time that was measured, over a cache of so many tokens. */
 static double of_products(const mqa_machine *m, mqa_kv_type type, int rows, double measured)
 {
@@ -117,6 +133,7 @@ mqa_status calibrate_attention(mqa_context *ctx, mqa_machine *m, mqa_kv_type typ
     int at_score = 0;
     while (mqa_curve_rows[at_score] != SCORE_ROWS) at_score++;
     MQA_TRY(measure_score(ctx, m, type, t[at_score].measured, err));
+    MQA_TRY(measure_turning(ctx, m, type, err));
     for (int i = 0; i < MQA_CURVE_POINTS; i++)
         out->share[i] = t[i].arithmetic / of_products(m, type, mqa_curve_rows[i], t[i].measured);
     MQA_TRY(measure_rows(ctx, m, work_of(type, HEAD_DIM, tokens), mqa_curve_rows, CALIBRATE_FROM_MEMORY, far,

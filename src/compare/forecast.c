@@ -16,7 +16,10 @@ static mqa_machine ideal(const mqa_machine *machine)
         for (int i = 0; i < MQA_KV_TYPES; i++) m.attention[i].share[p] = m.attention[i].memory[p] = 1;
     }
     for (int i = 0; i < m.n_caches; i++) m.caches[i].share = 1;
-    for (int i = 0; i < MQA_KV_TYPES; i++) m.seconds_per_kv_value[i] = m.seconds_per_score[i] = 0;
+    for (int i = 0; i < MQA_KV_TYPES; i++) {
+        m.seconds_per_kv_value[i] = m.seconds_per_score[i] = 0;
+        m.seconds_per_turned_value[i] = 0;
+    }
     m.seconds_per_request = m.seconds_per_unit = 0;
     m.seconds_per_step = m.seconds_per_layer = m.seconds_per_value = 0;
     m.curve_bytes = m.seconds_per_granule = m.seconds_per_small_page = 0;

@@ -104,6 +104,7 @@ mqa_status mqa_machine_check(const mqa_machine *m, mqa_error *err)
     for (int t = 0; t < MQA_KV_TYPES; t++) {
         MQA_TRY(check("seconds_per_kv_value", m->seconds_per_kv_value[t], true, err));
         MQA_TRY(check("seconds_per_score", m->seconds_per_score[t], true, err));
+        MQA_TRY(check("seconds_per_turned_value", m->seconds_per_turned_value[t], true, err));
     }
     if (m->n_caches < 0 || m->n_caches > MQA_MACHINE_CACHES)
         return mqa_fail(err, MQA_ERR_INVALID_ARGUMENT, "machine: %d caches: 0 to %d", m->n_caches,

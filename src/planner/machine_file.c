@@ -14,7 +14,7 @@
 #include "base/new_file.h"
 #include "planner/design.h"
 
-enum { VERSION = 7, PATH_BYTES = 1024 };
+enum { VERSION = 8, PATH_BYTES = 1024 };
 
 /* ---- where ---- */
 
@@ -70,7 +70,7 @@ static json_t *curve_json(const mqa_curve *curve)
 static json_t *machine_json(const char *key, const mqa_machine *m)
 {
     json_t *linear = json_object(), *attention = json_object();
-    json_t *packing = json_object(), *scores = json_object();
+    json_t *packing = json_object(), *scores = json_object(), *turning = json_object();
     json_t *caches = json_array(), *rows = json_array();
     for (int i = 0; i < MQA_CURVE_POINTS; i++) json_array_append_new(rows, json_integer(mqa_curve_rows[i]));
     for (int c = 0; c < MQA_WEIGHT_CLASSES; c++)
@@ -80,15 +80,16 @@ static json_t *machine_json(const char *key, const mqa_machine *m)
         json_object_set_new(attention, type, curve_json(&m->attention[t]));
         json_object_set_new(packing, type, json_real(m->seconds_per_kv_value[t]));
         json_object_set_new(scores, type, json_real(m->seconds_per_score[t]));
+        json_object_set_new(turning, type, json_real(m->seconds_per_turned_value[t]));
     }
     for (int i = 0; i < m->n_caches; i++)
         json_array_append_new(
             caches, json_pack("[f, f, f]", m->caches[i].bytes, m->caches[i].rate, m->caches[i].share));
-    json_t *object =
-        json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version", VERSION, "key",
-                  key, "name", m->name, "source", m->source, "threads", m->n_threads, "memory",
-                  (json_int_t)m->memory, "caches", caches, "rows", rows, "linear", linear, "attention",
-                  attention, "seconds_per_kv_value", packing, "seconds_per_score", scores);
+    json_t *object = json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+                               VERSION, "key", key, "name", m->name, "source", m->source, "threads",
+                               m->n_threads, "memory", (json_int_t)m->memory, "caches", caches, "rows", rows,
+                               "linear", linear, "attention", attention, "seconds_per_kv_value", packing,
+                               "seconds_per_score", scores, "seconds_per_turned_value", turning);
     for (int i = 0; object && i < N_NUMBERS; i++) {
         double value;
         memcpy(&value, (const char *)m + numbers[i].offset, sizeof value);
@@ -191,13 +192,14 @@ static bool read_seconds(const json_t *object, double out[MQA_KV_TYPES])
 static bool read_machine(json_t *object, const char *key, mqa_machine *m)
 {
     const char *own_key, *name, *source;
-    json_t *caches, *rows, *linear, *attention, *packing, *scores;
+    json_t *caches, *rows, *linear, *attention, *packing, *scores, *turning;
     json_int_t memory;
     int version;
-    if (json_unpack(object, "{s:i, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+    if (json_unpack(object, "{s:i, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
                     &version, "key", &own_key, "name", &name, "source", &source, "threads", &m->n_threads,
                     "memory", &memory, "caches", &caches, "rows", &rows, "linear", &linear, "attention",
-                    &attention, "seconds_per_kv_value", &packing, "seconds_per_score", &scores) != 0)
+                    &attention, "seconds_per_kv_value", &packing, "seconds_per_score", &scores,
+                    "seconds_per_turned_value", &turning) != 0)
         return false;
     if (version != VERSION || strcmp(key, own_key) != 0 || memory < 0 || m->n_threads < 0) return false;
     mqa_design_text(m->name, sizeof m->name, name, strlen(name));
@@ -206,7 +208,7 @@ static bool read_machine(json_t *object, const char *key, mqa_machine *m)
     m->measured = true;
     return read_rows(rows) && read_numbers(object, m) && read_caches(caches, m) &&
            read_shares(linear, attention, m) && read_seconds(packing, m->seconds_per_kv_value) &&
-           read_seconds(scores, m->seconds_per_score);
+           read_seconds(scores, m->seconds_per_score) && read_seconds(turning, m->seconds_per_turned_value);
 }
 
 mqa_status mqa_machine_load(const char *key, mqa_machine *out, mqa_error *err)

@@ -28,7 +28,9 @@
  *     attention of a group   max(bytes / bandwidth(W) / attention[format].memory(rows),
  *                                max(2 * (d_qk + d_vo) * heads * keys / peak, heads * keys / exp_rate)
  *                                / attention[format](rows on one KV head)
- *                                + heads * keys * seconds_per_score[format])
+ *                                + heads * keys * seconds_per_score[format]
+ *                                + V's values * seconds_per_turned_value[format])   (where V is in K)
+ *                                * threads at work
  *                            + units * seconds_per_unit   (of a request's rows on one KV head)
  *     each layer             seconds_per_layer                                   (threads' meetings)
  *     each step              seconds_per_step + requests * seconds_per_request
@@ -36,9 +38,12 @@
  *                            (norms, RoPE, activations, rounding to what products take)
  *                            + seconds_per_kv_value[format] * values of K and V that it leaves in the caches
  *
- * The two overlap as far as reading from a CPU's cache goes, where shares of arithmetic are measured: a part
- * takes arithmetic's time and what memory takes longer than that cache, at least memory's. (Measured:
- * attention of 16 rows a KV head on Zen 4 has 80 % of the peak from L3, and from memory the time of both.)
+ * Arithmetic is shared by the threads as far as there are spans of 512 keys for each of them: with one
+ * request of 512 tokens on one KV head, the other threads wait.
+ *
+ * Where shares of arithmetic are measured, memory and arithmetic overlap in part: a part takes arithmetic's
+ * time and what memory takes longer than the cache they were measured in, divided by memory's share; at least
+ * what memory takes. A share above 1 says how much of the difference is hidden behind arithmetic.
  *
  * W is the step's working set, all that it reads, so that a model which fits in a cache is read from there;
  * bandwidth(W) is what loops that only read get from so much memory, times the share of it that steps of
@@ -252,6 +257,8 @@ typedef struct mqa_machine {
     /* A score of attention besides the products that it is made from and goes into: its share in the row's
      * maximum, exponential and sum, which doesn't depend on the size of a head. By the format of K. */
     double seconds_per_score[MQA_KV_TYPES];
+    /* A value of K turned into V, where V is in K: once for each key and 128 rows. By the format of K. */
+    double seconds_per_turned_value[MQA_KV_TYPES];
     /* What a step takes for each of its requests, whatever they attend to; and attention of one request's
      * rows on one KV head, in one layer, however few keys it sees. */
     double seconds_per_request, seconds_per_unit;

@@ -14,6 +14,8 @@ typedef struct part {
     double n, bytes, operations, exponentials;
     double begin;     /* seconds before memory streams */
     double per_score; /* seconds of an exponential that products don't account for */
+    double turning;   /* seconds of K turned into V */
+    double waiting;   /* threads for one that works, 1 or more */
     mqa_rate rate;
     const mqa_curve *curve; /* how much of memory's and of arithmetic's roof is reached */
     double rows;
@@ -73,6 +75,7 @@ static mqa_status add_matrix(work *w, const mqa_matrices *m, double n, double of
                .bytes = of * u.read * (double)bytes,
                .operations = of * u.read * u.rows * 2 * (double)m->n_in * (double)m->n_out,
                .begin = of * u.read * begin_seconds(w->machine, m, bytes),
+               .waiting = 1,
                .rate = mqa_rate_of_weights(c),
                .curve = &w->machine->linear[c],
                .rows = u.rows};
@@ -117,6 +120,14 @@ static mqa_status add_prompt_matrices(work *w, double n_tokens, double chunk, mq
 
 /* ---- attention ---- */
 
+/* Threads for each that has a span to compute: keys of one request, rows on one KV head. */
+static double waiting_threads(const mqa_machine *m, double heads, double keys, double rows)
+{
+    const double spans = heads * ceil(keys / MQA_SPAN) * ceil(rows / MQA_MAX_ROWS);
+    if (m->curve_bytes == 0 || m->n_threads <= 1 || spans <= 0) return 1; /* shares have it in them */
+    return ceil(spans / m->n_threads) * m->n_threads / spans;
+}
+
 /* tokens of K and V read by so many requests at once; pairs of a query's token and a key; rows on one KV head
  * at a time. */
 static void add_attention(work *w, const mqa_layer_group *g, double n, double requests, double tokens,
@@ -133,6 +144,11 @@ static void add_attention(work *w, const mqa_layer_group *g, double n, double re
                .exponentials = scores,
                .begin = requests * g->n_kv_heads * g->n_layers * w->machine->seconds_per_unit,
                .per_score = w->machine->seconds_per_score[w->demand->k_type],
+               .turning = g->v_in_k ? tokens * g->head_dim_vo * g->n_kv_heads * g->n_layers *
+                                          ceil(rows / MQA_MAX_ROWS) *
+                                          w->machine->seconds_per_turned_value[w->demand->k_type]
+                                    : 0,
+               .waiting = waiting_threads(w->machine, requests * g->n_kv_heads, tokens / requests, rows),
                .rate = mqa_rate_of_kv(w->demand->k_type),
                .curve = &w->machine->attention[w->demand->k_type],
                .rows = rows,
@@ -211,23 +227,25 @@ static void add_time(mqa_times *t, double *slot, mqa_bound bound, double seconds
     t->by_bound[bound] += seconds;
 }
 
-/* How much of memory's time goes by while products are made: what reading from the cache takes by which
- * shares of arithmetic were measured, since they have it in them; all of it where nothing was measured. */
-static double hidden(const mqa_machine *m, const part *p, double memory)
+/* What memory takes longer than the cache by which shares of arithmetic were measured, since they have that
+ * in them; nothing where none was measured. */
+static double longer_than_cache(const mqa_machine *m, const part *p, double bandwidth)
 {
-    if (m->curve_bytes == 0) return memory;
-    return p->bytes / (mqa_machine_bandwidth(m, m->curve_bytes) * mqa_curve_at(p->curve->memory, p->rows));
+    if (m->curve_bytes == 0) return 0;
+    return fmax(p->bytes / bandwidth - p->bytes / mqa_machine_bandwidth(m, m->curve_bytes), 0);
 }
 
 static void add_part(const work *w, const part *p, double bandwidth, mqa_times *t)
 {
     const mqa_machine *m = w->machine;
-    const double memory = p->bytes / (bandwidth * mqa_curve_at(p->curve->memory, p->rows));
+    const double share = mqa_curve_at(p->curve->memory, p->rows),
+                 memory = p->bytes / (bandwidth * fmin(share, 1));
     const double exps = m->exp_rate > 0 ? p->exponentials / m->exp_rate : 0;
     const double arithmetic =
-        fmax(p->operations / m->peak[p->rate], exps) / mqa_curve_at(p->curve->share, p->rows) +
-        p->exponentials * p->per_score;
-    const double waits = fmax(memory - hidden(m, p, memory), 0);
+        (fmax(p->operations / m->peak[p->rate], exps) / mqa_curve_at(p->curve->share, p->rows) +
+         p->exponentials * p->per_score + p->turning) *
+        p->waiting;
+    const double waits = longer_than_cache(m, p, bandwidth) / share;
     const double seconds = p->n * (fmax(memory, arithmetic + waits) + p->begin);
     add_time(t, p->attention ? &t->attention : &t->weights,
              memory >= arithmetic ? MQA_BOUND_MEMORY : MQA_BOUND_OPERATIONS, seconds);

@@ -241,6 +241,63 @@ static void test_many_requests(void **unused)
     assert_true(fabs(f.token.overhead - 3) < 1e-6 && fabs(f.prompt.overhead - 3) < 1e-6);
 }
 
+/* V in K is turned, once for each key and 128 rows. */
+static void test_turning(void **unused)
+{
+    (void)unused;
+    mqa_machine m = ideal(1e18, 1e18);
+    m.seconds_per_turned_value[MQA_KV_BF16] = 1;
+    m.seconds_per_turned_value[MQA_KV_INT8] = 100;
+    const mqa_demand q = demand_of(1000, 3);
+    mqa_design d = shape_of(2);
+    assert_true(forecast(&d, &m, &q).token.attention < 1e-3);
+    d.groups[0].v_in_k = true;
+    const double values = 1000.0 * d.groups[0].head_dim_vo * 2 * 4;
+    assert_true(fabs(forecast(&d, &m, &q).token.attention - 3 * values) < 1e-3);
+}
+
+/* Spans of 512 keys are shared among threads, where shares were measured with all of them at work. */
+static void test_waiting_threads(void **unused)
+{
+    (void)unused;
+    mqa_machine m = ideal(1e18, 1e9);
+    const mqa_design d = shape_of(2);
+    mqa_demand q = demand_of(500, 1); /* 2 KV heads of a span each */
+    m.n_threads = 8;
+    const double alone = forecast(&d, &m, &q).token.attention;
+    m.curve_bytes = 1;
+    assert_true(fabs(forecast(&d, &m, &q).token.attention / alone - 4) < 1e-6);
+    q.requests = 3; /* 6 spans for 8 threads */
+    assert_true(fabs(forecast(&d, &m, &q).token.attention / alone - 3 * 8.0 / 6) < 1e-6);
+    q.requests = 4;
+    assert_true(fabs(forecast(&d, &m, &q).token.attention / alone - 4) < 1e-6);
+    q.requests = 5; /* 10 spans in two rounds of 8 */
+    assert_true(fabs(forecast(&d, &m, &q).token.attention / alone - 5 * 16.0 / 10) < 1e-6);
+}
+
+/* A share of memory above 1: so much of what memory takes longer than the cache is hidden; never more than
+ * that. */
+static void test_hidden_memory(void **unused)
+{
+    (void)unused;
+    mqa_machine m = ideal(1e9, 1e18);
+    const mqa_design d = shape_of(2);
+    const mqa_demand q = demand_of(4000, 1);
+    m.n_caches = 1;
+    m.caches[0].bytes = 1;
+    m.caches[0].rate = 1e12;
+    m.caches[0].share = 1;
+    m.curve_bytes = 1;
+    const double memory = forecast(&d, &m, &q).token.attention;
+    m.peak[MQA_RATE_BF16] = 1e9; /* arithmetic is most of it */
+    const double both = forecast(&d, &m, &q).token.attention;
+    for (int p = 0; p < MQA_CURVE_POINTS; p++) m.attention[MQA_KV_BF16].memory[p] = 4;
+    const double hidden = forecast(&d, &m, &q).token.attention;
+    assert_true(fabs((both - hidden) / (0.75 * memory) - 1) < 0.01);
+    m.peak[MQA_RATE_BF16] = 1e18;
+    assert_true(fabs(forecast(&d, &m, &q).token.attention / memory - 1) < 0.01);
+}
+
 /* A working set that a cache nearly holds is read at what steps of decoding reach of its bandwidth. */
 static void test_streams(void **unused)
 {
@@ -535,6 +592,9 @@ int main(void)
         cmocka_unit_test(test_intensity),
         cmocka_unit_test(test_overhead),
         cmocka_unit_test(test_many_requests),
+        cmocka_unit_test(test_turning),
+        cmocka_unit_test(test_waiting_threads),
+        cmocka_unit_test(test_hidden_memory),
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_shared),
         cmocka_unit_test(test_experts),

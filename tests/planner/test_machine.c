@@ -91,6 +91,9 @@ static void test_check(void **unused)
         m.seconds_per_score[MQA_KV_F32] = bad[i];
         assert_int_equal(mqa_machine_check(&m, NULL), MQA_ERR_INVALID_ARGUMENT);
         m = good;
+        m.seconds_per_turned_value[MQA_KV_INT4] = bad[i];
+        assert_int_equal(mqa_machine_check(&m, NULL), MQA_ERR_INVALID_ARGUMENT);
+        m = good;
         m.seconds_per_unit = bad[i];
         assert_int_equal(mqa_machine_check(&m, NULL), MQA_ERR_INVALID_ARGUMENT);
         m = good;
@@ -136,6 +139,7 @@ static mqa_machine measured(void)
     m.seconds_per_kv_value[MQA_KV_INT4] = 1.25e-8;
     m.seconds_per_value = 1.25e-10;
     m.seconds_per_score[MQA_KV_FP8_E5M2] = 2.5e-10;
+    m.seconds_per_turned_value[MQA_KV_F16] = 1.5e-11;
     m.seconds_per_request = 3e-6;
     m.seconds_per_unit = 5e-7;
     m.curve_bytes = 8e6;
@@ -163,6 +167,8 @@ static void test_save_and_load(void **unused)
     assert_true(back.seconds_per_layer == 2.5e-6);
     assert_memory_equal(back.seconds_per_kv_value, m.seconds_per_kv_value, sizeof m.seconds_per_kv_value);
     assert_memory_equal(back.seconds_per_score, m.seconds_per_score, sizeof m.seconds_per_score);
+    assert_memory_equal(back.seconds_per_turned_value, m.seconds_per_turned_value,
+                        sizeof m.seconds_per_turned_value);
     assert_true(back.seconds_per_value == 1.25e-10);
     assert_true(back.seconds_per_request == 3e-6 && back.seconds_per_unit == 5e-7);
     assert_true(back.curve_bytes == 8e6);
@@ -213,7 +219,7 @@ static void test_damaged(void **unused)
 static void test_older(void **unused)
 {
     (void)unused;
-    static const char of_version[] = "\"version\": 7,", older[] = "\"version\": 6,";
+    static const char of_version[] = "\"version\": 8,", older[] = "\"version\": 7,";
     const mqa_machine m = measured();
     char path[256];
     size_t size;
