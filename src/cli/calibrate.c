@@ -99,23 +99,23 @@ static void describe(const mqa_context *ctx, mqa_machine *m)
 
 enum { ROUNDS = 3, PARTS = 3 + MQA_WEIGHT_CLASSES + MQA_KV_TYPES };
 
-static mqa_status calibrate_once(mqa_context *ctx, size_t done, mqa_machine *out, mqa_error *err)
+static mqa_status calibrate_once(mqa_context *ctx, size_t done, size_t of, mqa_machine *out, mqa_error *err)
 {
     static char label[] = "calibrating";
     *out = (mqa_machine){0};
     describe(ctx, out);
     MQA_TRY(measure_roof(ctx, out, err));
-    cli_progress(label, ++done, ROUNDS * PARTS);
+    cli_progress(label, ++done, of);
     for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) {
         MQA_TRY(calibrate_linear(ctx, out, (mqa_weight_class)c, &out->linear[c], err));
-        cli_progress(label, ++done, ROUNDS * PARTS);
+        cli_progress(label, ++done, of);
     }
     for (int t = 0; t < MQA_KV_TYPES; t++) {
         MQA_TRY(calibrate_attention(ctx, out, (mqa_kv_type)t, err));
-        cli_progress(label, ++done, ROUNDS * PARTS);
+        cli_progress(label, ++done, of);
     }
     MQA_TRY(calibrate_overhead(ctx, out, err));
-    cli_progress(label, ++done, ROUNDS * PARTS);
+    cli_progress(label, ++done, of);
     return calibrate_streams(ctx, out, err);
 }
 
@@ -155,11 +155,13 @@ static void take_middle(const mqa_machine r[ROUNDS], mqa_machine *out)
 #undef MIDDLE
 }
 
-mqa_status calibrate_machine(mqa_context *ctx, mqa_machine *out, mqa_error *err)
+mqa_status calibrate_machine(mqa_context *ctx, bool thorough, mqa_machine *out, mqa_error *err)
 {
     mqa_machine rounds[ROUNDS];
-    for (size_t i = 0; i < ROUNDS; i++) MQA_TRY(calibrate_once(ctx, i * PARTS, &rounds[i], err));
+    const size_t n = thorough ? ROUNDS : 1;
+    for (size_t i = 0; i < n; i++) MQA_TRY(calibrate_once(ctx, i * PARTS, n * PARTS, &rounds[i], err));
     cli_progress_clear();
+    for (size_t i = n; i < ROUNDS; i++) rounds[i] = rounds[0];
     take_middle(rounds, out);
     return mqa_machine_check(out, err);
 }

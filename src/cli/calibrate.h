@@ -14,9 +14,9 @@
 #include "mqa/model.h"
 #include "planner/planner.h"
 
-/* All figures of the context's machine, threads and instruction set; about forty seconds. MQA_ERR_CANCELLED
- * once cli_stop is set. */
-mqa_status calibrate_machine(mqa_context *ctx, mqa_machine *out, mqa_error *err);
+/* All figures of the context's machine, threads and instruction set; about forty seconds. thorough: the
+ * medians of three times that. MQA_ERR_CANCELLED once cli_stop is set. */
+mqa_status calibrate_machine(mqa_context *ctx, bool thorough, mqa_machine *out, mqa_error *err);
 
 /* ---- its parts ---- */
 

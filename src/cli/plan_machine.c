@@ -17,12 +17,14 @@ static void make_key(const mqa_context *ctx, char *out, size_t size)
              mqa_context_numerics(ctx) == MQA_NUMERICS_PORTABLE ? ", portable" : "");
 }
 
-static int calibrate_now(mqa_context *ctx, const char *key, mqa_machine *out)
+/* thorough: asked for; else it is in the way of a plan. */
+static int calibrate_now(mqa_context *ctx, const char *key, bool thorough, mqa_machine *out)
 {
     mqa_error err;
     char path[1024];
-    fprintf(stderr, "calibrating for this machine, once: about a minute in which others should rest\n");
-    mqa_status status = calibrate_machine(ctx, out, &err);
+    fprintf(stderr, "calibrating for this machine: %s in which others should rest\n",
+            thorough ? "about two minutes" : "once, about a minute");
+    mqa_status status = calibrate_machine(ctx, thorough, out, &err);
     if (status != MQA_OK) return cli_error_status(status, &err);
     status = mqa_machine_save(key, out, path, sizeof path, &err);
     if (status != MQA_OK)
@@ -43,7 +45,7 @@ int plan_this_machine(const cli_common *common, bool calibrate, mqa_machine *out
     const mqa_status status = calibrate ? MQA_ERR_NOT_FOUND : mqa_machine_load(key, out, &err);
     code = CLI_GO_ON;
     if (status == MQA_ERR_NOT_FOUND)
-        code = calibrate_now(ctx, key, out);
+        code = calibrate_now(ctx, key, calibrate, out);
     else if (status != MQA_OK)
         code = cli_error_status(status, &err);
     mqa_context_destroy(&ctx);
