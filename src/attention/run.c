@@ -193,37 +193,42 @@ static void look(const work *w, int64_t span, span_view *out)
     }
 }
 
-/* While a granule's K is read, its V is fetched. With few rows memory is what holds, so it is never left
+/* The K of a granule, to be fetched; nothing if the sequence hasn't got it. */
+static const unsigned char *k_ahead(const work *w, int64_t granule)
+{
+    if (!mqa_sequence_holds(w->sequence, granule * MQA_GRANULE, 1)) return NULL;
+    return mqa_sequence_granule(w->sequence, w->layer->run->layer, w->kv_head, granule);
+}
+
+/* What is fetched during the scores and during P.V; returns which of it P.V has, NULL for nothing.
+ *
+ * While a granule's K is read, its V is fetched. With few rows memory is what holds, so it is never left
  * idle: during P.V the K of the next span is fetched, and only the first span's K comes with V. With more
  * rows there is time enough during the scores, and each granule's K is fetched there, one ahead (P.V's
  * fetching took 32 rows of int8 a tenth longer). */
 enum { FEW_ROWS = 8 };
-static void look_ahead(const work *w, int64_t index, const span_view *view, const void **k_runs,
-                       const void **v_runs, mqa_ahead *scores, mqa_ahead *pv)
+static const mqa_ahead *look_ahead(const work *w, int64_t index, const span_view *view, const void **k_runs,
+                                   const void **v_runs, mqa_ahead *scores, mqa_ahead *pv)
 {
     const mqa_cache_layout *layout = &w->plan->cache->layout;
     const size_t half = layout->k_run / 2 / MQA_LINE * MQA_LINE;
     const bool few = w->unit->rows <= FEW_ROWS, next_span = index + 1 < w->end;
+    const int n = view->n_granules;
     const int64_t after =
         next_span ? mqa_nth_span(mqa_unit_spans(w->plan, w->unit), index + 1) * SPAN_GRANULES : 0;
-    for (int g = view->n_granules - 1; g >= 0; g--) {
-        const unsigned char *k = NULL; /* granule g of the next span */
-        if (next_span && (few || g == 0) && mqa_sequence_holds(w->sequence, (after + g) * MQA_GRANULE, 1))
-            k = mqa_sequence_granule(w->sequence, w->layer->run->layer, w->kv_head, after + g);
-        scores[g] = (mqa_ahead){{v_runs[g], v_runs[g]}, {layout->v_run, 0}};
-        if ((!few || index == w->begin) && g + 1 < view->n_granules) {
-            scores[g].from[1] = k_runs[g + 1];
-            scores[g].bytes[1] = layout->k_run;
-        }
-        pv[g] = (mqa_ahead){{NULL, NULL}, {0, 0}};
-        if (k && few) {
-            pv[g] = (mqa_ahead){{k, k + half}, {half, layout->k_run - half}};
-        } else if (k) {
-            mqa_ahead *last = &scores[view->n_granules - 1];
-            last->from[1] = k;
-            last->bytes[1] = layout->k_run;
-        }
+    for (int g = 0; g < n; g++) {
+        const void *k = NULL;
+        if (!few || index == w->begin) k = g + 1 < n ? k_runs[g + 1] : NULL;
+        if (!few && g + 1 == n && next_span) k = k_ahead(w, after);
+        scores[g] = (mqa_ahead){{v_runs[g], k}, {layout->v_run, k ? layout->k_run : 0}};
     }
+    if (!few || !next_span) return NULL;
+    for (int g = 0; g < n; g++) {
+        const unsigned char *k = k_ahead(w, after + g);
+        pv[g] =
+            k ? (mqa_ahead){{k, k + half}, {half, layout->k_run - half}} : (mqa_ahead){{NULL, NULL}, {0, 0}};
+    }
+    return pv;
 }
 
 static void find_runs(const work *w, const span_view *view, const void **k_runs, const void **v_runs)
@@ -272,7 +277,7 @@ static void compute_span(work *w, int64_t index, mqa_row_states out)
     const void *k_runs[SPAN_GRANULES], *v_runs[SPAN_GRANULES];
     mqa_ahead ahead_scores[SPAN_GRANULES], ahead_pv[SPAN_GRANULES];
     find_runs(w, &view, k_runs, v_runs);
-    look_ahead(w, index, &view, k_runs, v_runs, ahead_scores, ahead_pv);
+    const mqa_ahead *pv = look_ahead(w, index, &view, k_runs, v_runs, ahead_scores, ahead_pv);
 
     float *s = w->scratch->s;
     kernels->scores[config->k_type](w->scratch->q, rows, config->head_dim_qk, k_runs, view.n_granules,
@@ -285,7 +290,7 @@ static void compute_span(work *w, int64_t index, mqa_row_states out)
                                  v_runs, &out.m[r], &out.l[r], &w->scratch->p_scale[r]);
     }
     kernels->pv[v_type](s, S_STRIDE, w->scratch->p_scale, rows, v_runs, view.n_granules, config->head_dim_vo,
-                        ahead_pv, out.o);
+                        pv, out.o);
 }
 
 /* The unit is all that its one block has. */

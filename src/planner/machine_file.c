@@ -59,6 +59,15 @@ static const struct {
                {"curve_bytes", offsetof(mqa_machine, curve_bytes)}};
 enum { N_NUMBERS = sizeof numbers / sizeof numbers[0] };
 
+/* Of each format of K and V. */
+static const struct {
+    const char *name;
+    size_t offset;
+} by_format[] = {{"seconds_per_kv_value", offsetof(mqa_machine, seconds_per_kv_value)},
+                 {"seconds_per_score", offsetof(mqa_machine, seconds_per_score)},
+                 {"seconds_per_turned_value", offsetof(mqa_machine, seconds_per_turned_value)}};
+enum { N_BY_FORMAT = sizeof by_format / sizeof by_format[0] };
+
 static json_t *curve_json(const mqa_curve *curve)
 {
     json_t *list = json_array();
@@ -67,10 +76,19 @@ static json_t *curve_json(const mqa_curve *curve)
     return list;
 }
 
+static json_t *by_format_json(const mqa_machine *m, size_t offset)
+{
+    json_t *object = json_object();
+    double values[MQA_KV_TYPES];
+    memcpy(values, (const char *)m + offset, sizeof values);
+    for (int t = 0; t < MQA_KV_TYPES; t++)
+        json_object_set_new(object, mqa_kv_type_name((mqa_kv_type)t), json_real(values[t]));
+    return object;
+}
+
 static json_t *machine_json(const char *key, const mqa_machine *m)
 {
     json_t *linear = json_object(), *attention = json_object();
-    json_t *packing = json_object(), *scores = json_object(), *turning = json_object();
     json_t *caches = json_array(), *rows = json_array();
     for (int i = 0; i < MQA_CURVE_POINTS; i++) json_array_append_new(rows, json_integer(mqa_curve_rows[i]));
     for (int c = 0; c < MQA_WEIGHT_CLASSES; c++)
@@ -78,18 +96,16 @@ static json_t *machine_json(const char *key, const mqa_machine *m)
     for (int t = 0; t < MQA_KV_TYPES; t++) {
         const char *type = mqa_kv_type_name((mqa_kv_type)t);
         json_object_set_new(attention, type, curve_json(&m->attention[t]));
-        json_object_set_new(packing, type, json_real(m->seconds_per_kv_value[t]));
-        json_object_set_new(scores, type, json_real(m->seconds_per_score[t]));
-        json_object_set_new(turning, type, json_real(m->seconds_per_turned_value[t]));
     }
     for (int i = 0; i < m->n_caches; i++)
         json_array_append_new(
             caches, json_pack("[f, f, f]", m->caches[i].bytes, m->caches[i].rate, m->caches[i].share));
-    json_t *object = json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
-                               VERSION, "key", key, "name", m->name, "source", m->source, "threads",
-                               m->n_threads, "memory", (json_int_t)m->memory, "caches", caches, "rows", rows,
-                               "linear", linear, "attention", attention, "seconds_per_kv_value", packing,
-                               "seconds_per_score", scores, "seconds_per_turned_value", turning);
+    json_t *object = json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o}", "version", VERSION,
+                               "key", key, "name", m->name, "source", m->source, "threads", m->n_threads,
+                               "memory", (json_int_t)m->memory, "caches", caches, "rows", rows, "linear",
+                               linear, "attention", attention);
+    for (int i = 0; object && i < N_BY_FORMAT; i++)
+        json_object_set_new(object, by_format[i].name, by_format_json(m, by_format[i].offset));
     for (int i = 0; object && i < N_NUMBERS; i++) {
         double value;
         memcpy(&value, (const char *)m + numbers[i].offset, sizeof value);
@@ -178,28 +194,28 @@ static bool read_shares(const json_t *linear, const json_t *attention, mqa_machi
     return true;
 }
 
-/* Of each format. */
-static bool read_seconds(const json_t *object, double out[MQA_KV_TYPES])
+static bool read_by_format(const json_t *object, mqa_machine *m)
 {
-    for (int t = 0; t < MQA_KV_TYPES; t++) {
-        const json_t *number = json_object_get(object, mqa_kv_type_name((mqa_kv_type)t));
-        if (!json_is_number(number)) return false;
-        out[t] = json_number_value(number);
-    }
+    for (int i = 0; i < N_BY_FORMAT; i++)
+        for (int t = 0; t < MQA_KV_TYPES; t++) {
+            const json_t *number =
+                json_object_get(json_object_get(object, by_format[i].name), mqa_kv_type_name((mqa_kv_type)t));
+            if (!json_is_number(number)) return false;
+            const double value = json_number_value(number);
+            memcpy((char *)m + by_format[i].offset + (size_t)t * sizeof value, &value, sizeof value);
+        }
     return true;
 }
 
 static bool read_machine(json_t *object, const char *key, mqa_machine *m)
 {
     const char *own_key, *name, *source;
-    json_t *caches, *rows, *linear, *attention, *packing, *scores, *turning;
+    json_t *caches, *rows, *linear, *attention;
     json_int_t memory;
     int version;
-    if (json_unpack(object, "{s:i, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
-                    &version, "key", &own_key, "name", &name, "source", &source, "threads", &m->n_threads,
-                    "memory", &memory, "caches", &caches, "rows", &rows, "linear", &linear, "attention",
-                    &attention, "seconds_per_kv_value", &packing, "seconds_per_score", &scores,
-                    "seconds_per_turned_value", &turning) != 0)
+    if (json_unpack(object, "{s:i, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o}", "version", &version, "key",
+                    &own_key, "name", &name, "source", &source, "threads", &m->n_threads, "memory", &memory,
+                    "caches", &caches, "rows", &rows, "linear", &linear, "attention", &attention) != 0)
         return false;
     if (version != VERSION || strcmp(key, own_key) != 0 || memory < 0 || m->n_threads < 0) return false;
     mqa_design_text(m->name, sizeof m->name, name, strlen(name));
@@ -207,8 +223,7 @@ static bool read_machine(json_t *object, const char *key, mqa_machine *m)
     m->memory = (size_t)memory;
     m->measured = true;
     return read_rows(rows) && read_numbers(object, m) && read_caches(caches, m) &&
-           read_shares(linear, attention, m) && read_seconds(packing, m->seconds_per_kv_value) &&
-           read_seconds(scores, m->seconds_per_score) && read_seconds(turning, m->seconds_per_turned_value);
+           read_shares(linear, attention, m) && read_by_format(object, m);
 }
 
 mqa_status mqa_machine_load(const char *key, mqa_machine *out, mqa_error *err)

@@ -5,28 +5,11 @@
  */
 #include "engine_rig.h"
 
-#include "../model/synthetic.h"
+#include "../model/scratch_model.h"
 
 #include <math.h>
 
 #include "engine/state.h"
-
-static char path[64];
-
-static int setup(void **state)
-{
-    (void)state;
-    strcpy(path, "/tmp/mqa-draws-XXXXXX");
-    const int fd = mkstemp(path);
-    if (fd >= 0) close(fd);
-    return fd >= 0 ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
 
 /* ---- the plain loop ---- */
 

@@ -5,29 +5,12 @@
  */
 #include "engine_rig.h"
 
-#include "../model/synthetic.h"
+#include "../model/scratch_model.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "engine/state.h"
-
-static char path[64];
-
-static int setup(void **state)
-{
-    (void)state;
-    strcpy(path, "/tmp/mqa-engine-XXXXXX");
-    const int fd = mkstemp(path);
-    if (fd >= 0) close(fd);
-    return fd >= 0 ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
 
 static const synthetic *const models[] = {&small_gemma3, &small_llama};
 
@@ -533,6 +516,19 @@ static void nobody_starves(void **state)
     end(&s);
 }
 
+/* n replies end in this order, one by one: none has a token before those ahead of it are over. */
+static void end_in_order(mqa_engine *engine, reply *const *r, const int *order, int n)
+{
+    for (int i = 0; i < n; i++) {
+        run_until_over(engine, r[order[i]]);
+        for (int later = i + 1; later < n; later++) {
+            take_events(engine, r[order[later]]);
+            assert_int_equal(r[order[later]]->choices[0].n, 0);
+        }
+    }
+    for (int i = 0; i < n; i++) free(r[i]);
+}
+
 /* In a tenant, those of a higher priority start first; in one priority, the earlier ones. */
 static void priorities_come_before_age(void **state)
 {
@@ -548,14 +544,7 @@ static void priorities_come_before_age(void **state)
         r[i] = submit(s.engine, &q);
         if (i == 0) step(s.engine);
     }
-    for (int i = 0; i < 5; i++) {
-        run_until_over(s.engine, r[order[i]]);
-        for (int later = i + 1; later < 5; later++) {
-            take_events(s.engine, r[order[later]]);
-            assert_int_equal(r[order[later]]->choices[0].n, 0);
-        }
-    }
-    for (int i = 0; i < 5; i++) free(r[i]);
+    end_in_order(s.engine, r, order, 5);
     end(&s);
 }
 
@@ -584,14 +573,7 @@ static void tenants_of_a_higher_priority_start_first(void **state)
         r[i] = submit(s.engine, &q);
         if (i == 0) step(s.engine);
     }
-    for (int i = 0; i < 5; i++) {
-        run_until_over(s.engine, r[order[i]]);
-        for (int later = i + 1; later < 5; later++) {
-            take_events(s.engine, r[order[later]]);
-            assert_int_equal(r[order[later]]->choices[0].n, 0);
-        }
-    }
-    for (int i = 0; i < 5; i++) free(r[i]);
+    end_in_order(s.engine, r, order, 5);
     end(&s);
 }
 

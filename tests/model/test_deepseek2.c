@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "contract.h"
-#include "synthetic.h"
+#include "scratch_model.h"
 
 #include <math.h>
 
@@ -12,23 +12,6 @@
 
 #include "model/model.h"
 #include "model/session.h"
-
-static char path[64];
-
-static int setup(void **state)
-{
-    (void)state;
-    strcpy(path, "/tmp/mqa-deepseek2-XXXXXX");
-    const int fd = mkstemp(path);
-    if (fd >= 0) close(fd);
-    return fd >= 0 ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
 
 static const rig_options bf16 = {.k_type = MQA_KV_BF16, .v_type = MQA_KV_BF16};
 static const rig_options f32 = {.k_type = MQA_KV_F32, .v_type = MQA_KV_F32};

@@ -4,30 +4,14 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "rig.h"
-#include "synthetic.h"
+#include "scratch_model.h"
 
 #include "base/checksum.h"
 #include "model/session.h"
 
 enum { LONGEST = 700, MORE = 70, FIXED = 3 };
 
-static char path[64];
 static const unsigned char tag[MQA_IMAGE_TAG] = "what it is of", other_tag[MQA_IMAGE_TAG] = "what it is not";
-
-static int setup(void **state)
-{
-    (void)state;
-    strcpy(path, "/tmp/mqa-image-XXXXXX");
-    const int fd = mkstemp(path);
-    if (fd >= 0) close(fd);
-    return fd >= 0 ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
 
 /* ---- bytes in memory ---- */
 

@@ -4,27 +4,10 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "rig.h"
-#include "synthetic.h"
+#include "scratch_model.h"
 
 #include "attention/plan.h"
 #include "model/session.h"
-
-static char path[64];
-
-static int setup(void **state)
-{
-    (void)state;
-    strcpy(path, "/tmp/mqa-sequences-XXXXXX");
-    const int fd = mkstemp(path);
-    if (fd >= 0) close(fd);
-    return fd >= 0 ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
 
 enum { FIXED = 2, ON_DEMAND = 6, NUMBERS = FIXED + ON_DEMAND, LONGEST = 900 };
 
