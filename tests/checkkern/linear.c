@@ -142,7 +142,7 @@ static void check_reference(const mqa_kernels *k, const mqa_linear_weight *w, co
 
 static void check_shape(int format, int n_in, int n_out, int max_rows, fill how)
 {
-    static const int row_counts[] = {1, 2, 3, 4, 5, 7, 8, 9, 17, 63, 64, 65, 133};
+    static const int row_counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 16, 17, 63, 64, 65, 133};
     const mqa_linear_format f = formats[format].f;
     const mqa_kernels *reference = mqa_kernels_get(MQA_ISA_REFERENCE);
     float *plain = malloc(sizeof(float) * (size_t)n_in * (size_t)n_out);

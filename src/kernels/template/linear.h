@@ -1,8 +1,8 @@
 /* The linear layers on sixteen lanes: an output in each lane, a row's activations broadcast four at a time.
  *
  * A parametrised source, included once per instruction set after v16_<isa>.h and linear_dot_<isa>.h. Few rows
- * (1 or 2) take the weights apart in registers, so that generation reads each packed byte once; more
- * rows take a tile apart once, in scratch, and run over it DOT_ROWS at a time.
+ * take the weights apart in registers, so that generation reads each packed byte once; more rows take a tile
+ * apart once, in scratch, and run over it DOT_ROWS at a time.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -109,7 +109,14 @@ typedef struct row_block {
     const float *d;            /* likewise */
     const int32_t *correction; /* likewise, or NULL where there is nothing to correct */
     const float *min_factor;
+    const uint8_t *ahead; /* packed blocks to fetch meanwhile, or NULL */
+    size_t block_bytes;
 } row_block;
+
+V16_INLINE void fetch_block(const uint8_t *p, size_t bytes)
+{
+    for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(p + line, 0, 0);
+}
 
 V16_INLINE void rows_over_tile(int bits, int groups, int rows, const row_block *x, float *y, size_t y_stride)
 {
@@ -119,7 +126,8 @@ V16_INLINE void rows_over_tile(int bits, int groups, int rows, const row_block *
     const float *scale = x->s->scale, *min = x->s->min;
     vf sum[DOT_ROWS];
     for (int r = 0; r < rows; r++) sum[r] = vf_zero();
-    for (int b = 0; b < n_blocks; b++)
+    for (int b = 0; b < n_blocks; b++) {
+        if (x->ahead) fetch_block(x->ahead + (size_t)b * x->block_bytes, x->block_bytes);
         UNROLL for (int g = 0; g < groups; g++, form += 64 * group_steps, scale += 16, min += 16)
         {
             const int8_t *q = x->q + b * MQA_LINEAR_BLOCK + g * group_steps * 4;
@@ -144,12 +152,21 @@ V16_INLINE void rows_over_tile(int bits, int groups, int rows, const row_block *
                 if (x->has_min) sum[r] = vf_fma(vf_load(min), vf_set1(x->min_factor[at]), sum[r]);
             }
         }
+    }
     for (int r = 0; r < rows; r++) vf_store(y + (size_t)r * y_stride, sum[r]);
 }
 
-/* --- one or two rows, the weights taken apart in registers --- */
+/* --- few rows, the weights taken apart in registers --- */
 
 #define WEIGHTS_AHEAD 2048 /* bytes */
+#if DOT_ROWS == 8
+#define IN_REGISTERS 8 /* rows */
+#else
+#define IN_REGISTERS 2
+#endif
+/* To take a tile apart twice is faster than to write it into scratch, three times is not: 16 rows from memory
+ * took 0.9 of the time on Zen 4. */
+#define FEW_ROWS (2 * IN_REGISTERS)
 
 V16_INLINE void few_rows(int bits, int groups, int rows, const mqa_linear_weight *w, const uint8_t *p,
                          const mqa_linear_rows *x, float *y, size_t y_stride)
@@ -158,13 +175,13 @@ V16_INLINE void few_rows(int bits, int groups, int rows, const mqa_linear_weight
     const int n_blocks = w->n_blocks, zero = f.zero - (bits == 8 ? DOT_ZERO8 : 0);
     const int chunk = DOT_STEPS(bits) < 4 ? DOT_STEPS(bits) : 4;
     const size_t quants_at = mqa_linear_quants_at(f), scale_bytes = mqa_linear_scale_bytes(f);
-    vf sum[2] = {vf_zero(), vf_zero()};
+    vf sum[IN_REGISTERS];
+    UNROLL for (int r = 0; r < rows; r++) sum[r] = vf_zero();
     for (int b = 0; b < n_blocks; b++, p += w->block_bytes) {
         /* Weights come from memory once a token, and the CPU's own prefetch stops at each 4 KiB: with this
          * Zen 3 reads 1.3 to 1.4 times faster. Past the end of the matrix it does nothing. */
-        for (size_t line = 0; line < w->block_bytes; line += 64)
-            __builtin_prefetch(p + WEIGHTS_AHEAD + line, 0, 0);
-        vi t[2][2], part[2][2]; /* row, half of the block */
+        fetch_block(p + WEIGHTS_AHEAD, w->block_bytes);
+        vi t[IN_REGISTERS][2], part[IN_REGISTERS][2]; /* row, half of the block */
         UNROLL for (int h = 0; h < 4; h++)
         {
             vi half[2];
@@ -236,7 +253,9 @@ V16_INLINE void many_rows(int bits, int groups, const mqa_linear_weight *w, cons
                                       x->q + block * MQA_LINEAR_BLOCK,
                                       x->scale + block,
                                       zero ? s.correction + at : NULL,
-                                      s.min_factor + at};
+                                      s.min_factor + at,
+                                      r == r0 ? mqa_linear_tile(w, tile + 1) : NULL,
+                                      w->block_bytes};
                 float *to = y + (size_t)r * y_stride + (size_t)tile * MQA_LINEAR_TILE;
                 n = r1 - r;
 #if DOT_ROWS == 8
@@ -256,21 +275,42 @@ V16_INLINE void many_rows(int bits, int groups, const mqa_linear_weight *w, cons
     }
 }
 
+/* A tile for a few rows, as many at a time as registers hold. */
+V16_INLINE void few_rows_over_tile(int bits, int groups, const mqa_linear_weight *w, const uint8_t *p,
+                                   const mqa_linear_rows *x, int rows, float *y, size_t y_stride)
+{
+    int n;
+    for (int r = 0; r < rows; r += n) {
+        const size_t block = (size_t)r * (size_t)w->n_blocks;
+        const mqa_linear_rows from = {x->q + block * MQA_LINEAR_BLOCK, x->scale + block,
+                                      x->sum16 + block * 2};
+        float *to = y + (size_t)r * y_stride;
+        n = rows - r < IN_REGISTERS ? rows - r : IN_REGISTERS;
+#define FEW(rows) few_rows(bits, groups, rows, w, p, &from, to, y_stride)
+        if (n == 1) FEW(1);
+        if (n == 2) FEW(2);
+#if IN_REGISTERS == 8
+        if (n == 3) FEW(3);
+        if (n == 4) FEW(4);
+        if (n == 5) FEW(5);
+        if (n == 6) FEW(6);
+        if (n == 7) FEW(7);
+        if (n == 8) FEW(8);
+#endif
+#undef FEW
+    }
+}
+
 V16_INLINE void linear_format(int bits, int groups, const mqa_linear_weight *w, const mqa_linear_rows *x,
                               int rows, int tile0, int tile1, float *y, size_t y_stride, void *scratch)
 {
-    if (rows > 2) {
+    if (rows > FEW_ROWS) {
         many_rows(bits, groups, w, x, rows, tile0, tile1, y, y_stride, scratch);
         return;
     }
-    for (int tile = tile0; tile < tile1; tile++) {
-        const uint8_t *p = mqa_linear_tile(w, tile);
-        float *to = y + (size_t)tile * MQA_LINEAR_TILE;
-        if (rows == 2)
-            few_rows(bits, groups, 2, w, p, x, to, y_stride);
-        else if (rows == 1)
-            few_rows(bits, groups, 1, w, p, x, to, y_stride);
-    }
+    for (int tile = tile0; tile < tile1; tile++)
+        few_rows_over_tile(bits, groups, w, mqa_linear_tile(w, tile), x, rows,
+                           y + (size_t)tile * MQA_LINEAR_TILE, y_stride);
 }
 
 #define LINEAR_FORMAT(bits, groups)                                                                          \
