@@ -31,14 +31,19 @@ mqa_status calibrate_time(calibrate_fn *run, void *arg, double seconds, double *
     double *times = n_calm >= LEAST ? calm : all;
     if (times == calm) n = n_calm;
     bench_sort(times, n);
-    *out = times[n / 4];
+    *out = times[n / 2];
     return MQA_OK;
 }
 
-double calibrate_memory_share(const mqa_machine *roof, double bytes, double working_set, double arithmetic,
+mqa_status calibrate_bandwidth(mqa_context *ctx, double working_set, double *out, mqa_error *err)
+{
+    return roofline_read(ctx, mqa_context_n_threads(ctx), (size_t)working_set, out, err);
+}
+
+double calibrate_memory_share(const mqa_machine *roof, double bytes, double bandwidth, double arithmetic,
                               double measured)
 {
-    const double memory = bytes / mqa_machine_bandwidth(roof, working_set);
+    const double memory = bytes / bandwidth;
     const double longer = memory - bytes / mqa_machine_bandwidth(roof, roof->curve_bytes);
     const double rest = measured - arithmetic;
     if (longer <= 0) return 1;
@@ -97,11 +102,12 @@ static void describe(const mqa_context *ctx, mqa_machine *m)
     m->memory = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : 0;
 }
 
-enum { ROUNDS = 3, PARTS = 3 + MQA_WEIGHT_CLASSES + MQA_KV_TYPES };
-
-static mqa_status calibrate_once(mqa_context *ctx, size_t done, size_t of, mqa_machine *out, mqa_error *err)
+mqa_status calibrate_round(mqa_context *ctx, int round, int rounds, mqa_machine *out, mqa_error *err)
 {
+    enum { PARTS = 3 + MQA_WEIGHT_CLASSES + MQA_KV_TYPES };
     static char label[] = "calibrating";
+    size_t done = (size_t)round * PARTS;
+    const size_t of = (size_t)rounds * PARTS;
     *out = (mqa_machine){0};
     describe(ctx, out);
     MQA_TRY(measure_roof(ctx, out, err));
@@ -116,7 +122,9 @@ static mqa_status calibrate_once(mqa_context *ctx, size_t done, size_t of, mqa_m
     }
     MQA_TRY(calibrate_overhead(ctx, out, err));
     cli_progress(label, ++done, of);
-    return calibrate_streams(ctx, out, err);
+    MQA_TRY(calibrate_streams(ctx, out, err));
+    cli_progress_clear();
+    return mqa_machine_check(out, err);
 }
 
 static double middle(double a, double b, double c)
@@ -129,8 +137,7 @@ static void middle_of(double *out, const double *a, const double *b, const doubl
     for (size_t i = 0; i < n; i++) out[i] = middle(a[i], b[i], c[i]);
 }
 
-/* Each figure's median: a minute in which others on the machine were busy is one round's. */
-static void take_middle(const mqa_machine r[ROUNDS], mqa_machine *out)
+mqa_status calibrate_middle(const mqa_machine r[CALIBRATE_ROUNDS], mqa_machine *out, mqa_error *err)
 {
     *out = r[0];
 #define MIDDLE(field)                                                                                        \
@@ -153,15 +160,14 @@ static void take_middle(const mqa_machine r[ROUNDS], mqa_machine *out)
     MIDDLE(seconds_per_request);
     MIDDLE(seconds_per_unit);
 #undef MIDDLE
+    return mqa_machine_check(out, err);
 }
 
 mqa_status calibrate_machine(mqa_context *ctx, bool thorough, mqa_machine *out, mqa_error *err)
 {
-    mqa_machine rounds[ROUNDS];
-    const size_t n = thorough ? ROUNDS : 1;
-    for (size_t i = 0; i < n; i++) MQA_TRY(calibrate_once(ctx, i * PARTS, n * PARTS, &rounds[i], err));
-    cli_progress_clear();
-    for (size_t i = n; i < ROUNDS; i++) rounds[i] = rounds[0];
-    take_middle(rounds, out);
-    return mqa_machine_check(out, err);
+    if (!thorough) return calibrate_round(ctx, 0, 1, out, err);
+    mqa_machine rounds[CALIBRATE_ROUNDS];
+    for (int i = 0; i < CALIBRATE_ROUNDS; i++)
+        MQA_TRY(calibrate_round(ctx, i, CALIBRATE_ROUNDS, &rounds[i], err));
+    return calibrate_middle(rounds, out, err);
 }

@@ -14,15 +14,20 @@
 #include "mqa/model.h"
 #include "planner/planner.h"
 
-/* All figures of the context's machine, threads and instruction set; about forty seconds. thorough: the
- * medians of three times that. MQA_ERR_CANCELLED once cli_stop is set. */
+/* All figures of the context's machine, threads and instruction set: one of so many rounds, about forty
+ * seconds. MQA_ERR_CANCELLED once cli_stop is set. */
+mqa_status calibrate_round(mqa_context *ctx, int round, int rounds, mqa_machine *out, mqa_error *err);
+/* Each figure's median: a minute in which others on the machine were busy is one round's. */
+enum { CALIBRATE_ROUNDS = 3 };
+mqa_status calibrate_middle(const mqa_machine rounds[CALIBRATE_ROUNDS], mqa_machine *out, mqa_error *err);
+/* One round; thorough: the medians of three. */
 mqa_status calibrate_machine(mqa_context *ctx, bool thorough, mqa_machine *out, mqa_error *err);
 
 /* ---- its parts ---- */
 
 /* Seconds of run, called again and again for `seconds`, at least 5 times, up to four times as long where
- * other programs interrupt it: the lower quartile of runs that weren't interrupted, since others on the
- * machine only ever make it slower; of all where there are fewer than 5. */
+ * other programs interrupt it: the median of runs that weren't interrupted, as `mqa compare` takes it; of all
+ * where there are fewer than 5. */
 typedef mqa_status calibrate_fn(void *arg, mqa_error *err);
 mqa_status calibrate_time(calibrate_fn *run, void *arg, double seconds, double *out, mqa_error *err);
 
@@ -55,18 +60,23 @@ typedef struct calibrate_ff {
     int embd, ff;
     bool cached;                     /* one layer */
     double layer_bytes, working_set; /* filled in */
+    double bandwidth;                /* likewise, unless cached */
 } calibrate_ff;
 mqa_status calibrate_feed_forward(mqa_context *ctx, calibrate_ff *ff, const int *n_rows, int n,
                                   double *seconds, mqa_error *err);
 
-/* The share of bandwidth that is reached, from a part whose memory takes `memory` seconds alone and whose
- * arithmetic takes `arithmetic` from a cache: what is left of `measured` is what memory takes longer. */
-double calibrate_memory_share(const mqa_machine *roof, double bytes, double working_set, double arithmetic,
+/* The bandwidth of so large a working set in this very second. On a shared machine memory gives twice as much
+ * in one minute as in another, so a share of it means something only beside what it gave meanwhile: measure
+ * before and after, and take the mean. */
+mqa_status calibrate_bandwidth(mqa_context *ctx, double working_set, double *out, mqa_error *err);
+/* The share of bandwidth that is reached, from a part that reads so many bytes and whose arithmetic takes
+ * `arithmetic` from a cache: what is left of `measured` is what memory takes longer. */
+double calibrate_memory_share(const mqa_machine *roof, double bytes, double bandwidth, double arithmetic,
                               double measured);
 /* So many of a curve's points, few rows, are measured from memory; more rows are held by arithmetic, and
  * their shares of bandwidth are taken to be the last one's. */
 #define CALIBRATE_FROM_MEMORY 3
-/* roof: bandwidth, caches, curve_bytes and peaks are there. */
+/* roof: caches, curve_bytes and peaks are there. */
 mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weight_class c, mqa_curve *out,
                             mqa_error *err);
 /* Fills in, for a format of K and V: the machine's curve of attention, seconds_per_score,

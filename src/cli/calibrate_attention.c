@@ -136,12 +136,15 @@ mqa_status calibrate_attention(mqa_context *ctx, mqa_machine *m, mqa_kv_type typ
     MQA_TRY(measure_turning(ctx, m, type, err));
     for (int i = 0; i < MQA_CURVE_POINTS; i++)
         out->share[i] = t[i].arithmetic / of_products(m, type, mqa_curve_rows[i], t[i].measured);
+    double before, after;
+    MQA_TRY(calibrate_bandwidth(ctx, MEMORY_BYTES, &before, err));
     MQA_TRY(measure_rows(ctx, m, work_of(type, HEAD_DIM, tokens), mqa_curve_rows, CALIBRATE_FROM_MEMORY, far,
                          NULL, err));
+    MQA_TRY(calibrate_bandwidth(ctx, MEMORY_BYTES, &after, err));
     for (int i = 0; i < MQA_CURVE_POINTS; i++)
         out->memory[i] =
             i < CALIBRATE_FROM_MEMORY
-                ? calibrate_memory_share(m, far[i].bytes, far[i].bytes,
+                ? calibrate_memory_share(m, far[i].bytes, 0.5 * (before + after),
                                          t[i].measured * ((double)tokens / CACHED_TOKENS), far[i].measured)
                 : out->memory[i - 1];
     return MQA_OK;

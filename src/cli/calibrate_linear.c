@@ -92,8 +92,12 @@ mqa_status calibrate_feed_forward(mqa_context *ctx, calibrate_ff *ff, const int 
                            .pool = ctx->pool,
                            .ws = &ws,
                            .not_finite = &not_finite}};
+    double before = 0, after = 0;
     mqa_status status = mqa_workspace_create(model, n_rows[n - 1], &ws, err);
+    if (status == MQA_OK && !ff->cached) status = calibrate_bandwidth(ctx, ff->working_set, &before, err);
     if (status == MQA_OK) status = time_rows(&r, n_rows, n, seconds, err);
+    if (status == MQA_OK && !ff->cached) status = calibrate_bandwidth(ctx, ff->working_set, &after, err);
+    ff->bandwidth = 0.5 * (before + after);
     mqa_fpenv_leave(saved);
     mqa_workspace_destroy(model, &ws);
     mqa_model_destroy(&model);
@@ -116,7 +120,7 @@ mqa_status calibrate_linear(mqa_context *ctx, const mqa_machine *roof, mqa_weigh
     MQA_TRY(calibrate_feed_forward(ctx, &wide, mqa_curve_rows, CALIBRATE_FROM_MEMORY, measured, err));
     for (int i = 0; i < MQA_CURVE_POINTS; i++)
         out->memory[i] = i < CALIBRATE_FROM_MEMORY
-                             ? calibrate_memory_share(roof, wide.layer_bytes, wide.working_set,
+                             ? calibrate_memory_share(roof, wide.layer_bytes, wide.bandwidth,
                                                       seconds[i] * wider, measured[i])
                              : out->memory[i - 1];
     return MQA_OK;

@@ -45,10 +45,12 @@ static mqa_status measure_streams(mqa_context *ctx, mqa_machine *m, mqa_error *e
         MQA_TRY(calibrate_feed_forward(ctx, &sizes[i], &one, 1, &seconds, err));
         const mqa_curve *curve = &m->linear[c];
         const double bytes = sizes[i].layer_bytes, cached = mqa_machine_bandwidth(m, m->curve_bytes);
-        const double memory = bytes / mqa_machine_bandwidth(m, sizes[i].working_set) / curve->memory[0];
+        const double memory = bytes / sizes[i].bandwidth;
+        const double part = mqa_part_from_memory(m, mqa_machine_bandwidth(m, sizes[i].working_set));
         const double operations = 6.0 * sizes[i].embd * sizes[i].ff / m->peak[mqa_rate_of_weights(c)];
         const double arithmetic = operations / curve->share[0];
-        extra[i] = seconds - fmax(memory, arithmetic + memory - bytes / cached / curve->memory[0]);
+        const double waits = (memory - bytes / cached) / curve->memory[0];
+        extra[i] = (seconds - fmax(memory, arithmetic + waits)) / fmax(part, 0.1);
     }
     const double many = (2.0 * MANY + EMBD) / GRANULE, few = (2.0 * FEW + EMBD) / GRANULE;
     m->seconds_per_granule = fmax(extra[0] / many, 0);

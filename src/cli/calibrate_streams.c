@@ -39,9 +39,9 @@ static mqa_status make_stream(const mqa_machine *m, double bytes, stream *s, mqa
     return MQA_OK;
 }
 
-/* The share of caches[i], up to 1, by which a step takes so long. */
-static mqa_status find_share(const stream *s, const mqa_machine *m, int i, double seconds, double *out,
-                             mqa_error *err)
+/* The share of caches[i], up to 1, by which a step takes so long while memory gives so much. */
+static mqa_status find_share(const stream *s, const mqa_machine *m, int i, double bandwidth, double seconds,
+                             double *out, mqa_error *err)
 {
     enum { HALVINGS = 30 };
     double low = 0.05, high = 1;
@@ -50,6 +50,7 @@ static mqa_status find_share(const stream *s, const mqa_machine *m, int i, doubl
         mqa_times t;
         *out = 0.5 * (low + high);
         with.caches[i].bytes = s->bytes;
+        with.caches[i].rate = bandwidth;
         with.caches[i].share = *out;
         with.n_caches = i + 1;
         MQA_TRY(calibrate_forecast(&with, &s->shape, &s->step, &t, err));
@@ -63,10 +64,12 @@ mqa_status calibrate_streams(mqa_context *ctx, mqa_machine *m, mqa_error *err)
     for (int i = 0; i < m->n_caches; i++) {
         if (m->caches[i].bytes <= m->curve_bytes) continue; /* shares of arithmetic were measured there */
         stream s = {.bytes = 0};
-        double seconds;
+        double before, after, seconds;
         MQA_TRY(make_stream(m, m->caches[i].bytes, &s, err));
+        MQA_TRY(calibrate_bandwidth(ctx, s.bytes, &before, err));
         MQA_TRY(calibrate_session(ctx, &s.shape, &s.step, &seconds, err));
-        MQA_TRY(find_share(&s, m, i, seconds, &m->caches[i].share, err));
+        MQA_TRY(calibrate_bandwidth(ctx, s.bytes, &after, err));
+        MQA_TRY(find_share(&s, m, i, 0.5 * (before + after), seconds, &m->caches[i].share, err));
     }
     return MQA_OK;
 }

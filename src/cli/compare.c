@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "calibrate.h"
 #include "plan.h"
 
 static const cli_list all_contexts = {{512, 2048, 8192}, 3}, all_requests = {{1, 4, 16}, 3};
@@ -98,10 +99,36 @@ static mqa_status write_files(compare_job *job, mqa_error *err)
 static int find_machine(compare_job *job)
 {
     mqa_error err;
-    if (!job->machine_name) return plan_this_machine(&job->common, job->calibrate, &job->machine);
+    if (job->calibrate) return CLI_GO_ON;
+    if (!job->machine_name) return plan_this_machine(&job->common, false, &job->machine);
     if (mqa_machine_find(job->machine_name, &job->machine, &err) != MQA_OK)
         return cli_error(CLI_USAGE, "--machine: %s", err.message);
     return CLI_GO_ON;
+}
+
+static mqa_status run_once(compare_job *job, mqa_compare_options *options, mqa_error *err)
+{
+    if (!job->compare) MQA_TRY(mqa_compare_create(job->ctx, options, &job->machine, &job->compare, err));
+    const mqa_status status = mqa_compare_run(job->compare, err);
+    cli_progress_clear();
+    return status;
+}
+
+/* Calibration and comparison in turns: what a shared machine's memory gives changes by the minute, and a plan
+ * is of the minutes that it was calibrated in. */
+static mqa_status run_calibrating(compare_job *job, mqa_compare_options *options, mqa_error *err)
+{
+    mqa_machine rounds[CALIBRATE_ROUNDS];
+    options->rounds = (options->rounds + CALIBRATE_ROUNDS - 1) / CALIBRATE_ROUNDS;
+    fprintf(stderr, "calibrating and comparing in turns: some minutes in which others should rest\n");
+    for (int i = 0; i < CALIBRATE_ROUNDS; i++) {
+        MQA_TRY(calibrate_round(job->ctx, i, CALIBRATE_ROUNDS, &rounds[i], err));
+        job->machine = rounds[i];
+        MQA_TRY(run_once(job, options, err));
+    }
+    MQA_TRY(calibrate_middle(rounds, &job->machine, err));
+    plan_keep_machine(job->ctx, &job->machine);
+    return mqa_compare_plan(job->compare, &job->machine, err);
 }
 
 static int work(compare_job *job)
@@ -115,8 +142,7 @@ static int work(compare_job *job)
     code = cli_open_context(&job->common, &job->ctx);
     if (code != CLI_DONE) return code;
     mqa_status status = open_files(job, &err);
-    if (status == MQA_OK) status = mqa_compare_create(job->ctx, &options, &job->machine, &job->compare, &err);
-    if (status == MQA_OK) status = mqa_compare_run(job->compare, &err);
+    if (status == MQA_OK) status = (job->calibrate ? run_calibrating : run_once)(job, &options, &err);
     cli_progress_clear();
     if (status == MQA_OK) {
         job->result = mqa_compare_result_of(job->compare);
@@ -167,7 +193,8 @@ int cli_compare(int argc, char **argv)
         {0, "weights", CLI_TEXT, &job.weights, "TYPE", "q8_0 (default), q4_0, bf16, f32", 0, 0, false},
         {0, "machine", CLI_TEXT, &job.machine_name, "NAME", "plan for a machine of the table, not this one",
          0, 0, false},
-        {0, "calibrate", CLI_FLAG, &job.calibrate, NULL, "measure this machine anew first", 0, 0, false},
+        {0, "calibrate", CLI_FLAG, &job.calibrate, NULL,
+         "measure this machine anew, in turns with the designs", 0, 0, false},
         {0, "csv", CLI_TEXT, &job.csv, "FILE", "write a line for each figure", 0, 0, false},
         {0, "png", CLI_TEXT, &job.png, "FILE", "write a picture", 0, 0, false},
         CLI_OPTIONS_KV(&job.common),
@@ -179,6 +206,9 @@ int cli_compare(int argc, char **argv)
                   "the same model with MHA, GQA, MQA and MLA: real decoding and prompts, beside the plan.",
                   NULL, 0, NULL, NULL);
     if (code != CLI_GO_ON) return code;
+    if (job.calibrate && job.machine_name)
+        return cli_error(CLI_USAGE,
+                         "--calibrate measures this machine, --machine names one: give one of them");
     if (job.quick) job.rounds = 3;
     if (job.contexts.n == 0) job.contexts = job.quick ? quick_contexts : all_contexts;
     if (job.requests.n == 0) job.requests = job.quick ? quick_requests : all_requests;

@@ -35,6 +35,8 @@ int plan_read_input(const plan_options *options, plan_input *out);
 /* This machine: calibrated before, or now if asked to or never before, and kept. CLI_GO_ON, or an exit code.
  */
 int plan_this_machine(const cli_common *common, bool calibrate, mqa_machine *out);
+/* Keeps a calibration for plans to come, and says where, or why not. */
+void plan_keep_machine(const mqa_context *ctx, const mqa_machine *machine);
 
 void plan_print_table(const mqa_report *report);
 void plan_print_json(const mqa_report *report); /* one object a line: each design at each context */

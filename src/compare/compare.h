@@ -4,6 +4,7 @@
  *     mqa_compare *c;
  *     MQA_TRY(mqa_compare_create(ctx, &options, &machine, &c, err));    makes, plans and loads all models
  *     MQA_TRY(mqa_compare_run(c, err));                                 fills in what was measured
+ *     MQA_TRY(mqa_compare_plan(c, &newer, err));                        plans anew, if the machine changed
  *     const mqa_compare_result *r = mqa_compare_result_of(c);
  *     mqa_compare_destroy(&c);
  *
@@ -36,7 +37,7 @@ typedef struct mqa_compare_options {
     int n_batches;
     mqa_kv_type k_type, v_type;
     int chunk;           /* tokens of a prompt evaluated at once */
-    int rounds;          /* of alternating runs */
+    int rounds;          /* of alternating runs, each time over the grid */
     bool prompts;        /* measured too: of one request, at each context */
     size_t memory;       /* for all designs' caches together: cells beyond it are left out */
     const char *scratch; /* a folder for models while they are loaded; NULL: $TMPDIR or /tmp */
@@ -93,7 +94,10 @@ typedef struct mqa_compare mqa_compare;
 mqa_status mqa_compare_create(mqa_context *ctx, const mqa_compare_options *options,
                               const mqa_machine *machine, mqa_compare **out, mqa_error *err);
 void mqa_compare_destroy(mqa_compare **compare);
+/* Once over the grid. Called again, it adds to what was measured. */
 mqa_status mqa_compare_run(mqa_compare *compare, mqa_error *err);
+/* The cells' plans, limits and errors by this machine, whatever was measured before or is later. */
+mqa_status mqa_compare_plan(mqa_compare *compare, const mqa_machine *machine, mqa_error *err);
 /* Valid until destroy. */
 const mqa_compare_result *mqa_compare_result_of(const mqa_compare *compare);
 

@@ -11,7 +11,7 @@
 #include "compare/inside.h"
 #include "model/session.h"
 
-enum { MAX_ROUNDS = 64, BURST = 16, MAX_SETS = 3, SAMPLES = MAX_SETS * MAX_ROUNDS * BURST, ENOUGH = 3 };
+enum { MAX_ROUNDS = 64, BURST = 16, MAX_SETS = 3, ENOUGH = 3 };
 static const double WARM_SECONDS = 0.01, /* of a design's turn, which aren't counted */
     BURST_SECONDS = 0.04,                /* counted, after which the turn is over */
     WIDE = 0.1;                          /* a spread of samples that asks for more of them */
@@ -22,7 +22,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double *x, int n)
+double mqa_compare_median(double *x, int n)
 {
     if (n == 0) return NAN;
     qsort(x, (size_t)n, sizeof *x, ascending);
@@ -80,7 +80,7 @@ static mqa_status create(mqa_compare *c, mqa_error *err)
     MQA_TRY(mqa_compare_load(c, err));
     c->result.recipe = mqa_session_recipe(c->sessions[0]);
     MQA_TRY(make_inputs(c, err));
-    return mqa_compare_plan(c, err);
+    return mqa_compare_lay_out(c, err);
 }
 
 mqa_status mqa_compare_create(mqa_context *ctx, const mqa_compare_options *options,
@@ -112,6 +112,8 @@ void mqa_compare_destroy(mqa_compare **compare)
     free(c->tokens);
     free(c->logits);
     free(c->items);
+    for (int i = 0; i < c->result.n_cells; i++) free(c->samples[i].at);
+    free(c->samples);
     free(c->result.cells);
     free(c);
     *compare = NULL;
@@ -124,25 +126,27 @@ const mqa_compare_result *mqa_compare_result_of(const mqa_compare *compare)
 
 /* ---- timed runs ---- */
 
-/* One design's samples of a cell: all, and those in which no other program took a CPU. */
-typedef struct samples {
-    double seconds[SAMPLES], calm[SAMPLES];
-    int n, n_calm;
-} samples;
-
-static void add_sample(samples *s, double seconds, bool calm)
+static mqa_status add_sample(mqa_compare_samples *s, double seconds, bool calm, mqa_error *err)
 {
-    s->seconds[s->n++] = seconds;
-    if (calm) s->calm[s->n_calm++] = seconds;
+    if (s->n == s->room) {
+        const int room = s->room ? 2 * s->room : MAX_ROUNDS;
+        mqa_compare_sample *at = realloc(s->at, (size_t)room * sizeof *at);
+        if (!at) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for %d times", room);
+        s->at = at;
+        s->room = room;
+    }
+    s->at[s->n++] = (mqa_compare_sample){.seconds = seconds, .calm = calm};
+    return MQA_OK;
 }
 
-/* Brings each request to context - 1 tokens, what decoding finds before it; contexts ascend. Other requests
- * are emptied. */
+/* Brings each request to context - 1 tokens, what decoding finds before it. Other requests are emptied. */
 static mqa_status fill(mqa_session *s, int64_t context, int batch, int most, mqa_error *err)
 {
     for (int i = batch; i < most; i++) MQA_TRY(mqa_session_truncate(s, i, 0, err));
-    for (int i = 0; i < batch; i++)
+    for (int i = 0; i < batch; i++) {
+        if (mqa_session_length(s, i) > context - 1) MQA_TRY(mqa_session_truncate(s, i, context - 1, err));
         MQA_TRY(mqa_session_fill(s, i, context - 1 - mqa_session_length(s, i), err));
+    }
     return MQA_OK;
 }
 
@@ -184,48 +188,61 @@ static mqa_status prompt(mqa_compare *c, mqa_compare_cell *cell, double *seconds
 
 /* A design's turn: steps of decoding until some time has passed, the first of which only warm up, since the
  * CPU's caches hold another design's, and give them up step by step; or one prompt. */
-static mqa_status turn(mqa_compare *c, mqa_compare_cell *cell, samples *out, mqa_error *err)
+static mqa_status turn(mqa_compare *c, mqa_compare_cell *cell, mqa_compare_samples *out, mqa_error *err)
 {
     double seconds, warm = 0, spent = 0;
     long before = mqa_interruptions();
     if (cell->prompt) {
         MQA_TRY(prompt(c, cell, &seconds, err));
-        add_sample(out, seconds, mqa_interruptions() == before);
-        return MQA_OK;
+        return add_sample(out, seconds, mqa_interruptions() == before, err);
     }
     for (; warm < WARM_SECONDS; warm += seconds) MQA_TRY(decode(c, cell, &seconds, err));
     for (int i = 0; i < BURST && spent < BURST_SECONDS; i++) {
         before = mqa_interruptions();
         MQA_TRY(decode(c, cell, &seconds, err));
-        add_sample(out, seconds, mqa_interruptions() == before);
+        MQA_TRY(add_sample(out, seconds, mqa_interruptions() == before, err));
         spent += seconds;
     }
     return MQA_OK;
 }
 
-/* The median and what lies around it, of calm samples if there are enough; sorts them. */
-static void sum_up(samples *s, mqa_compare_cell *cell)
+static int shorter(const void *a, const void *b)
 {
-    double *x = s->n_calm >= ENOUGH ? s->calm : s->seconds;
-    const int n = s->n_calm >= ENOUGH ? s->n_calm : s->n;
-    cell->seconds = median(x, n);
+    return ascending(&((const mqa_compare_sample *)a)->seconds, &((const mqa_compare_sample *)b)->seconds);
+}
+
+/* The median and what lies around it, of calm samples if there are enough; sorts them. */
+static mqa_status sum_up(mqa_compare_samples *s, mqa_compare_cell *cell, mqa_error *err)
+{
+    double *x = malloc((size_t)s->n * sizeof *x + 1);
+    if (!x) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for %d times", s->n);
+    int n_calm = 0, n = 0;
+    for (int i = 0; i < s->n; i++) n_calm += s->at[i].calm;
+    cell->calm = n_calm >= ENOUGH;
+    qsort(s->at, (size_t)s->n, sizeof *s->at, shorter);
+    for (int i = 0; i < s->n; i++)
+        if (s->at[i].calm || !cell->calm) x[n++] = s->at[i].seconds;
+    cell->seconds = mqa_compare_median(x, n);
     cell->best = x[0];
     cell->spread = (x[3 * (n - 1) / 4] - x[(n - 1) / 4]) / cell->seconds;
     cell->runs = n;
-    cell->calm = x == s->calm;
+    free(x);
+    return MQA_OK;
 }
 
 /* A set of rounds, in each of which every design has its turn. *wide: some design's samples lie so far apart,
  * or were disturbed so often, that its median means little. */
-static mqa_status measure_set(mqa_compare *c, mqa_compare_cell *group, samples *s, bool *wide, mqa_error *err)
+static mqa_status measure_set(mqa_compare *c, int first, bool *wide, mqa_error *err)
 {
+    mqa_compare_cell *group = c->result.cells + first;
+    mqa_compare_samples *s = c->samples + first;
     const int n = c->result.n_designs;
     const int rounds = group->prompt ? (c->options.rounds + 1) / 2 : c->options.rounds;
     for (int round = 0; round < rounds; round++)
         for (int i = 0; i < n; i++) MQA_TRY(turn(c, &group[i], &s[i], err));
     *wide = false;
     for (int i = 0; i < n; i++) {
-        sum_up(&s[i], &group[i]);
+        MQA_TRY(sum_up(&s[i], &group[i], err));
         *wide |= group[i].spread > WIDE || !group[i].calm;
     }
     return MQA_OK;
@@ -233,53 +250,25 @@ static mqa_status measure_set(mqa_compare *c, mqa_compare_cell *group, samples *
 
 /* The designs of one context and batch, in turns, again if samples spread; of prompts, which take seconds,
  * once again. */
-static mqa_status measure_group(mqa_compare *c, mqa_compare_cell *group, samples *s, size_t *done,
-                                size_t total, mqa_error *err)
+static mqa_status measure_group(mqa_compare *c, int first, mqa_error *err)
 {
-    const int n = c->result.n_designs;
+    const mqa_compare_cell *group = c->result.cells + first;
     const int most = (int)mqa_compare_last(c->options.batches, c->options.n_batches);
-    for (int i = 0; i < n; i++) {
-        s[i].n = s[i].n_calm = 0;
+    for (int i = 0; i < c->result.n_designs; i++)
         MQA_TRY(fill(c->sessions[i], group->context, group->prompt ? 0 : group->batch, most, err));
-    }
     bool wide = true;
     for (int sets = group->prompt ? MAX_SETS - 1 : MAX_SETS; wide && sets > 0; sets--)
-        MQA_TRY(measure_set(c, group, s, &wide, err));
-    *done += (size_t)n;
-    return mqa_compare_report(c, "comparing", *done, total, err);
-}
-
-static mqa_status measure_all(mqa_compare *c, samples *s, mqa_error *err)
-{
-    mqa_compare_result *r = &c->result;
-    size_t done = 0;
-    for (int i = 0; i < r->n_cells; i += r->n_designs)
-        if (!r->cells[i].left_out) MQA_TRY(measure_group(c, r->cells + i, s, &done, (size_t)r->n_cells, err));
+        MQA_TRY(measure_set(c, first, &wide, err));
     return MQA_OK;
-}
-
-static double median_error(const mqa_compare_result *r, bool of_prompts, double *scratch)
-{
-    int n = 0;
-    for (int i = 0; i < r->n_cells; i++)
-        if (!r->cells[i].left_out && r->cells[i].prompt == of_prompts)
-            scratch[n++] = fabs(mqa_compare_error(&r->cells[i]));
-    return median(scratch, n);
 }
 
 mqa_status mqa_compare_run(mqa_compare *c, mqa_error *err)
 {
-    samples *s = malloc((size_t)c->result.n_designs * sizeof *s);
-    double *errors = malloc((size_t)c->result.n_cells * sizeof *errors + 1);
-    mqa_status status = MQA_OK;
-    if (!s || !errors)
-        status = mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for times");
-    else
-        status = measure_all(c, s, err);
-    if (status == MQA_OK)
-        for (int prompts = 0; prompts < 2; prompts++)
-            c->result.median_error[prompts] = median_error(&c->result, prompts, errors);
-    free(s);
-    free(errors);
-    return status;
+    const mqa_compare_result *r = &c->result;
+    for (int i = 0; i < r->n_cells; i += r->n_designs) {
+        if (r->cells[i].left_out) continue;
+        MQA_TRY(measure_group(c, i, err));
+        MQA_TRY(mqa_compare_report(c, "comparing", (size_t)(i + r->n_designs), (size_t)r->n_cells, err));
+    }
+    return mqa_compare_plan(c, &c->machine, err);
 }

@@ -36,6 +36,15 @@ double mqa_machine_bandwidth(const mqa_machine *m, double working_set)
     return m->bandwidth * share;
 }
 
+double mqa_part_from_memory(const mqa_machine *m, double bandwidth)
+{
+    if (m->curve_bytes == 0) return 1;
+    const double cached = 1 / mqa_machine_bandwidth(m, m->curve_bytes),
+                 memory = 1 / mqa_machine_bandwidth(m, HUGE_VAL);
+    if (memory <= cached) return 1;
+    return fmin(fmax((1 / bandwidth - cached) / (memory - cached), 0), 1);
+}
+
 mqa_rate mqa_rate_of_kv(mqa_kv_type type)
 {
     if (type == MQA_KV_F32) return MQA_RATE_F32;

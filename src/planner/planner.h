@@ -23,8 +23,9 @@
  *
  *     matrices of a format   max(bytes / bandwidth(W) / linear[format].memory(R),
  *                                2 * values * R / peak / linear[format](R))
- *                            + outputs / 64 * seconds_per_granule
- *                            + small_bytes / 4096 * seconds_per_small_page   (of matrices below 2 MiB)
+ *                            + (outputs / 64 * seconds_per_granule
+ *                               + small_bytes / 4096 * seconds_per_small_page)  (of matrices below 2 MiB)
+ *                              * the part of W's bytes that comes from memory
  *     attention of a group   max(bytes / bandwidth(W) / attention[format].memory(rows),
  *                                max(2 * (d_qk + d_vo) * heads * keys / peak, heads * keys / exp_rate)
  *                                / attention[format](rows on one KV head)
@@ -43,7 +44,7 @@
  *
  * Where shares of arithmetic are measured, memory and arithmetic overlap in part: a part takes arithmetic's
  * time and what memory takes longer than the cache they were measured in, divided by memory's share; at least
- * what memory takes. A share above 1 says how much of the difference is hidden behind arithmetic.
+ * bytes / bandwidth(W). A share above 1 says how much of the difference is hidden behind arithmetic.
  *
  * W is the step's working set, all that it reads, so that a model which fits in a cache is read from there;
  * bandwidth(W) is what loops that only read get from so much memory, times the share of it that steps of
@@ -267,6 +268,9 @@ typedef struct mqa_machine {
 /* rate times share, between two sizes by the logarithm of the size; beyond the last, bandwidth times its
  * share. */
 double mqa_machine_bandwidth(const mqa_machine *machine, double working_set);
+/* Of what is read at such a bandwidth, the part that doesn't come from the cache in which shares of arithmetic
+ * were measured; 1 where none were. */
+double mqa_part_from_memory(const mqa_machine *machine, double bandwidth);
 /* The arithmetic in which a cache format's and a weight class's products are computed. */
 mqa_rate mqa_rate_of_kv(mqa_kv_type type);
 mqa_rate mqa_rate_of_weights(mqa_weight_class c);

@@ -12,7 +12,8 @@
 /* Something done n times, one time after the other. bytes, operations and exponentials are of one time. */
 typedef struct part {
     double n, bytes, operations, exponentials;
-    double begin;     /* seconds before memory streams */
+    double begin;     /* seconds before work does */
+    double streams;   /* seconds before memory streams, if all comes from there */
     double per_score; /* seconds of an exponential that products don't account for */
     double turning;   /* seconds of K turned into V */
     double waiting;   /* threads for one that works, 1 or more */
@@ -52,7 +53,7 @@ static use use_of(const mqa_matrices *m, double rows)
     return (use){.read = read, .rows = rows * (double)m->n_used / read};
 }
 
-static double begin_seconds(const mqa_machine *machine, const mqa_matrices *m, size_t bytes)
+static double stream_seconds(const mqa_machine *machine, const mqa_matrices *m, size_t bytes)
 {
     enum { SMALL_PAGE = 4096, HUGE_PAGE = 2 << 20 }; /* base/memory.c asks for huge ones from that size on */
     const double pages = bytes < HUGE_PAGE ? (double)bytes / SMALL_PAGE : 0;
@@ -74,7 +75,7 @@ static mqa_status add_matrix(work *w, const mqa_matrices *m, double n, double of
         (part){.n = n,
                .bytes = of * u.read * (double)bytes,
                .operations = of * u.read * u.rows * 2 * (double)m->n_in * (double)m->n_out,
-               .begin = of * u.read * begin_seconds(w->machine, m, bytes),
+               .streams = of * u.read * stream_seconds(w->machine, m, bytes),
                .waiting = 1,
                .rate = mqa_rate_of_weights(c),
                .curve = &w->machine->linear[c],
@@ -238,15 +239,17 @@ static double longer_than_cache(const mqa_machine *m, const part *p, double band
 static void add_part(const work *w, const part *p, double bandwidth, mqa_times *t)
 {
     const mqa_machine *m = w->machine;
-    const double share = mqa_curve_at(p->curve->memory, p->rows),
-                 memory = p->bytes / (bandwidth * fmin(share, 1));
+    const double share = mqa_curve_at(p->curve->memory, p->rows);
+    /* Where shares were measured, what a cache takes is in arithmetic's. */
+    const double memory = p->bytes / (bandwidth * (m->curve_bytes > 0 ? 1 : fmin(share, 1)));
     const double exps = m->exp_rate > 0 ? p->exponentials / m->exp_rate : 0;
     const double arithmetic =
         (fmax(p->operations / m->peak[p->rate], exps) / mqa_curve_at(p->curve->share, p->rows) +
          p->exponentials * p->per_score + p->turning) *
         p->waiting;
     const double waits = longer_than_cache(m, p, bandwidth) / share;
-    const double seconds = p->n * (fmax(memory, arithmetic + waits) + p->begin);
+    const double streams = p->streams * mqa_part_from_memory(m, bandwidth);
+    const double seconds = p->n * (fmax(memory, arithmetic + waits) + streams + p->begin);
     add_time(t, p->attention ? &t->attention : &t->weights,
              memory >= arithmetic ? MQA_BOUND_MEMORY : MQA_BOUND_OPERATIONS, seconds);
     t->operations += p->n * p->operations;

@@ -194,6 +194,7 @@ static void wrong_lines_are_refused(void **state)
                  {2, {"--requests", "5000"}, "requests"},
                  {2, {"--requests", "2,2"}, "ascending"},
                  {2, {"-r", "65"}, "rounds"},
+                 {2, {"--calibrate", "--machine", "H100 SXM"}, "give one of them"},
                  {2, {"--layers", "0"}, "layers"},
                  {2, {"--heads", "-1"}, "heads"},
                  {2, {"--memory", "much"}, "memory"},

@@ -129,6 +129,39 @@ static void the_cache_is_what_was_planned(void **state)
     stop(&r);
 }
 
+/* A second time over the grid adds runs; another machine changes plans, and nothing that was measured. */
+static void passes_add_up_and_plans_are_made_anew(void **state)
+{
+    (void)state;
+    mqa_compare_options options = tiny();
+    options.n_contexts = 2;
+    options.n_batches = 1;
+    rig r = run(&options);
+    mqa_compare_cell first[MQA_VARIANTS * 4];
+    const int n = r.result->n_cells;
+    assert_true(n > 0 && n <= MQA_VARIANTS * 4);
+    memcpy(first, r.result->cells, sizeof *first * (size_t)n);
+    OK(mqa_compare_run(r.compare, &err));
+    for (int i = 0; i < n; i++) {
+        const mqa_compare_cell *c = &r.result->cells[i];
+        assert_true(c->runs >= first[i].runs || !first[i].calm);
+        assert_true(c->plan_seconds == first[i].plan_seconds);
+        assert_int_equal(c->kv_bytes, first[i].kv_bytes);
+        first[i] = *c;
+    }
+    mqa_machine slower = some_machine();
+    slower.seconds_per_step += 1;
+    OK(mqa_compare_plan(r.compare, &slower, &err));
+    for (int i = 0; i < n; i++) {
+        const mqa_compare_cell *c = &r.result->cells[i];
+        assert_true(c->plan_seconds > first[i].plan_seconds + 0.99);
+        assert_true(c->seconds == first[i].seconds && c->runs == first[i].runs);
+        assert_int_equal(c->plan_kv_bytes, first[i].plan_kv_bytes);
+    }
+    assert_true(r.result->median_error[0] > 1);
+    stop(&r);
+}
+
 /* What the planner says of a model's variants is what was made of it. */
 static void designs_are_the_planners(void **state)
 {
@@ -242,6 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_cache_is_what_was_planned),
+        cmocka_unit_test(passes_add_up_and_plans_are_made_anew),
         cmocka_unit_test(designs_are_the_planners),
         cmocka_unit_test(what_exceeds_the_memory_is_left_out),
         cmocka_unit_test(variants_that_cannot_be_are_named),

@@ -298,6 +298,30 @@ static void test_hidden_memory(void **unused)
     assert_true(fabs(forecast(&d, &m, &q).token.attention / memory - 1) < 0.01);
 }
 
+/* What a cache takes is in arithmetic's shares, which were measured there: memory's share, and what begins
+ * its streams, are of what comes from memory. */
+static void test_cached(void **unused)
+{
+    (void)unused;
+    mqa_machine m = ideal(1e9, 1e10);
+    const mqa_demand q = demand_of(1000, 1);
+    const mqa_design d = shape_of(2);
+    m.n_caches = 1;
+    m.caches[0].bytes = 1e12;
+    m.caches[0].rate = 1e11;
+    m.caches[0].share = 1;
+    m.curve_bytes = 1e12;
+    const double cached = forecast(&d, &m, &q).token.seconds;
+    m.seconds_per_granule = m.seconds_per_small_page = 1;
+    for (int p = 0; p < MQA_CURVE_POINTS; p++) {
+        for (int c = 0; c < MQA_WEIGHT_CLASSES; c++) m.linear[c].memory[p] = 0.001;
+        for (int k = 0; k < MQA_KV_TYPES; k++) m.attention[k].memory[p] = 0.001;
+    }
+    assert_near(forecast(&d, &m, &q).token.seconds, cached);
+    m.caches[0].bytes = m.curve_bytes = 1;
+    assert_true(forecast(&d, &m, &q).token.seconds > 1000 * cached);
+}
+
 /* A working set that a cache nearly holds is read at what steps of decoding reach of its bandwidth. */
 static void test_streams(void **unused)
 {
@@ -594,6 +618,7 @@ int main(void)
         cmocka_unit_test(test_many_requests),
         cmocka_unit_test(test_turning),
         cmocka_unit_test(test_waiting_threads),
+        cmocka_unit_test(test_cached),
         cmocka_unit_test(test_hidden_memory),
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_shared),

@@ -28,6 +28,12 @@ static void test_bandwidth(void **unused)
     assert_true(fabs(mqa_machine_bandwidth(&m, 2000) - 80) < 1e-9);
     assert_true(fabs(mqa_machine_bandwidth(&m, 4000) - 60) < 1e-9);
     assert_true(mqa_machine_bandwidth(&m, 4001) == 5);
+    assert_true(mqa_part_from_memory(&m, 60) == 1); /* no shares were measured */
+    mqa_machine measured = m;
+    measured.curve_bytes = 1000; /* where a byte takes 1/100, and 1/5 from memory */
+    assert_true(mqa_part_from_memory(&measured, 100) == 0 && mqa_part_from_memory(&measured, 200) == 0);
+    assert_true(mqa_part_from_memory(&measured, 5) == 1 && mqa_part_from_memory(&measured, 1) == 1);
+    assert_true(fabs(mqa_part_from_memory(&measured, 20) - (0.05 - 0.01) / (0.2 - 0.01)) < 1e-12);
 }
 
 static void test_table(void **unused)
