@@ -14,7 +14,7 @@
 #include "base/new_file.h"
 #include "planner/design.h"
 
-enum { VERSION = 8, PATH_BYTES = 1024 };
+enum { VERSION = 9, PATH_BYTES = 1024 };
 
 /* ---- where ---- */
 

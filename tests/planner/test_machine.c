@@ -225,7 +225,7 @@ static void test_damaged(void **unused)
 static void test_older(void **unused)
 {
     (void)unused;
-    static const char of_version[] = "\"version\": 8,", older[] = "\"version\": 7,";
+    static const char of_version[] = "\"version\": 9,", older[] = "\"version\": 8,";
     const mqa_machine m = measured();
     char path[256];
     size_t size;
