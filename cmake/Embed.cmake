@@ -1,6 +1,11 @@
 # mqa_embed(NAME FILE): the text of FILE as the array mqa_embedded_NAME of bytes, terminated, in embedded/NAME.h of the build tree, with
-# its SHA-256 in base64 as MQA_EMBEDDED_NAME_SHA256: what a Content-Security-Policy names a script by.
+# its SHA-256 in base64 as MQA_EMBEDDED_NAME_SHA256: what a Content-Security-Policy names a script by. A name is one file's.
 function(mqa_embed name file)
+  get_property(other GLOBAL PROPERTY mqa_embedded_${name})
+  if(other)
+    message(FATAL_ERROR "${file}: ${name} is the name of ${other}: embed it by another")
+  endif()
+  set_property(GLOBAL PROPERTY mqa_embedded_${name} ${file})
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
   file(READ ${file} hex HEX)
   string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")

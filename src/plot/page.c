@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "embedded/page_css.h"
+#include "embedded/report_css.h"
 #include "plot/markup.h"
 
 static bool ready(const mqa_page *page)
@@ -46,7 +46,7 @@ void mqa_page_begin(mqa_page *page, FILE *out, const mqa_page_options *o)
           out);
     element(page, "title", NULL, o->title);
     fputs("<style>\n", out);
-    fputs((const char *)mqa_embedded_page_css, out);
+    fputs((const char *)mqa_embedded_report_css, out);
     mqa_chart_style(out);
     if (o->style) fputs(o->style, out);
     fputs("</style>\n</head>\n<body>\n<main>\n", out);
