@@ -66,8 +66,11 @@ class Server:
             return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmRSS"))
 
     def stop(self, how=signal.SIGTERM):
+        """Told to end, it must drain and end well: what a sanitizer finds is an exit status."""
         self.process.send_signal(how)
-        self.process.wait()
+        code = self.process.wait()
+        if how == signal.SIGTERM and code != 0:
+            sys.exit(f"check-serve: the server ended with {code}")
 
 
 def tenant(o, state, name, *extra):
