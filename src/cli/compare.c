@@ -99,32 +99,27 @@ static mqa_status write_files(compare_job *job, mqa_error *err)
 static int find_machine(compare_job *job)
 {
     mqa_error err;
-    if (job->calibrate) return CLI_GO_ON;
+    if (job->calibrate) { /* until it is measured */
+        job->machine = *mqa_machine_at(0);
+        mqa_machine_assume(&job->machine);
+        return CLI_GO_ON;
+    }
     if (!job->machine_name) return plan_this_machine(&job->common, false, &job->machine);
     if (mqa_machine_find(job->machine_name, &job->machine, &err) != MQA_OK)
         return cli_error(CLI_USAGE, "--machine: %s", err.message);
     return CLI_GO_ON;
 }
 
-static mqa_status run_once(compare_job *job, mqa_compare_options *options, mqa_error *err)
-{
-    if (!job->compare) MQA_TRY(mqa_compare_create(job->ctx, options, &job->machine, &job->compare, err));
-    const mqa_status status = mqa_compare_run(job->compare, err);
-    cli_progress_clear();
-    return status;
-}
-
 /* Calibration and comparison in turns: what a shared machine's memory gives changes by the minute, and a plan
  * is of the minutes that it was calibrated in. */
-static mqa_status run_calibrating(compare_job *job, mqa_compare_options *options, mqa_error *err)
+static mqa_status run_calibrating(compare_job *job, mqa_error *err)
 {
     mqa_machine rounds[CALIBRATE_ROUNDS];
-    options->rounds = (options->rounds + CALIBRATE_ROUNDS - 1) / CALIBRATE_ROUNDS;
     fprintf(stderr, "calibrating and comparing in turns: some minutes in which others should rest\n");
     for (int i = 0; i < CALIBRATE_ROUNDS; i++) {
         MQA_TRY(calibrate_round(job->ctx, i, CALIBRATE_ROUNDS, &rounds[i], err));
-        job->machine = rounds[i];
-        MQA_TRY(run_once(job, options, err));
+        MQA_TRY(mqa_compare_run(job->compare, err));
+        cli_progress_clear();
     }
     MQA_TRY(calibrate_middle(rounds, &job->machine, err));
     plan_keep_machine(job->ctx, &job->machine);
@@ -142,7 +137,9 @@ static int work(compare_job *job)
     code = cli_open_context(&job->common, &job->ctx);
     if (code != CLI_DONE) return code;
     mqa_status status = open_files(job, &err);
-    if (status == MQA_OK) status = (job->calibrate ? run_calibrating : run_once)(job, &options, &err);
+    if (status == MQA_OK) status = mqa_compare_create(job->ctx, &options, &job->machine, &job->compare, &err);
+    if (status == MQA_OK)
+        status = job->calibrate ? run_calibrating(job, &err) : mqa_compare_run(job->compare, &err);
     cli_progress_clear();
     if (status == MQA_OK) {
         job->result = mqa_compare_result_of(job->compare);
@@ -210,6 +207,7 @@ int cli_compare(int argc, char **argv)
         return cli_error(CLI_USAGE,
                          "--calibrate measures this machine, --machine names one: give one of them");
     if (job.quick) job.rounds = 3;
+    if (job.calibrate) job.rounds = (job.rounds + CALIBRATE_ROUNDS - 1) / CALIBRATE_ROUNDS;
     if (job.contexts.n == 0) job.contexts = job.quick ? quick_contexts : all_contexts;
     if (job.requests.n == 0) job.requests = job.quick ? quick_requests : all_requests;
     cli_catch_interrupt();
