@@ -54,7 +54,7 @@ def run(o, text, state):
         wait_for(lambda: len(ids) >= before + 3, 120)
         time.sleep(random.Random(o.seed + i).uniform(0, 2))
         if overcommit:
-            spilled += wait_for(lambda: json.loads(server.ask("/status")[1])["kv_spilled_bytes"], 60)
+            spilled += wait_for(lambda: json.loads(server.ask("/status")[1])["kv_spilled_bytes"], 5)
         server.stop(signal.SIGKILL)
         for t in threads:
             t.join()
