@@ -268,8 +268,8 @@ typedef struct mqa_machine {
 /* rate times share, between two sizes by the logarithm of the size; beyond the last, bandwidth times its
  * share. */
 double mqa_machine_bandwidth(const mqa_machine *machine, double working_set);
-/* Of what is read at such a bandwidth, the part that doesn't come from the cache in which shares of arithmetic
- * were measured; 1 where none were. */
+/* Of what is read at such a bandwidth, the part that doesn't come from the cache in which shares of
+ * arithmetic were measured; 1 where none were. */
 double mqa_part_from_memory(const mqa_machine *machine, double bandwidth);
 /* The arithmetic in which a cache format's and a weight class's products are computed. */
 mqa_rate mqa_rate_of_kv(mqa_kv_type type);
