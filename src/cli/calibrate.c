@@ -137,7 +137,7 @@ static void middle_of(double *out, const double *a, const double *b, const doubl
     for (size_t i = 0; i < n; i++) out[i] = middle(a[i], b[i], c[i]);
 }
 
-mqa_status calibrate_middle(const mqa_machine r[CALIBRATE_ROUNDS], mqa_machine *out, mqa_error *err)
+void calibrate_middle(const mqa_machine r[CALIBRATE_ROUNDS], mqa_machine *out)
 {
     *out = r[0];
 #define MIDDLE(field)                                                                                        \
@@ -160,7 +160,6 @@ mqa_status calibrate_middle(const mqa_machine r[CALIBRATE_ROUNDS], mqa_machine *
     MIDDLE(seconds_per_request);
     MIDDLE(seconds_per_unit);
 #undef MIDDLE
-    return mqa_machine_check(out, err);
 }
 
 mqa_status calibrate_machine(mqa_context *ctx, bool thorough, mqa_machine *out, mqa_error *err)
@@ -169,5 +168,6 @@ mqa_status calibrate_machine(mqa_context *ctx, bool thorough, mqa_machine *out, 
     mqa_machine rounds[CALIBRATE_ROUNDS];
     for (int i = 0; i < CALIBRATE_ROUNDS; i++)
         MQA_TRY(calibrate_round(ctx, i, CALIBRATE_ROUNDS, &rounds[i], err));
-    return calibrate_middle(rounds, out, err);
+    calibrate_middle(rounds, out);
+    return MQA_OK;
 }

@@ -19,7 +19,7 @@
 mqa_status calibrate_round(mqa_context *ctx, int round, int rounds, mqa_machine *out, mqa_error *err);
 /* Each figure's median: a minute in which others on the machine were busy is one round's. */
 enum { CALIBRATE_ROUNDS = 3 };
-mqa_status calibrate_middle(const mqa_machine rounds[CALIBRATE_ROUNDS], mqa_machine *out, mqa_error *err);
+void calibrate_middle(const mqa_machine rounds[CALIBRATE_ROUNDS], mqa_machine *out);
 /* One round; thorough: the medians of three. */
 mqa_status calibrate_machine(mqa_context *ctx, bool thorough, mqa_machine *out, mqa_error *err);
 

@@ -99,10 +99,15 @@ static mqa_status median_error(mqa_compare_result *r, bool of_prompts, mqa_error
     return MQA_OK;
 }
 
+mqa_status mqa_compare_find_errors(mqa_compare *c, mqa_error *err)
+{
+    for (int prompts = 0; prompts < 2; prompts++) MQA_TRY(median_error(&c->result, prompts, err));
+    return MQA_OK;
+}
+
 mqa_status mqa_compare_plan(mqa_compare *c, const mqa_machine *machine, mqa_error *err)
 {
     c->machine = *machine;
     for (int i = 0; i < c->result.n_cells; i++) MQA_TRY(plan_cell(c, &c->result.cells[i], err));
-    for (int prompts = 0; prompts < 2; prompts++) MQA_TRY(median_error(&c->result, prompts, err));
-    return MQA_OK;
+    return mqa_compare_find_errors(c, err);
 }

@@ -35,6 +35,8 @@ struct mqa_compare {
 mqa_status mqa_compare_load(mqa_compare *c, mqa_error *err);
 /* forecast.c: the grid's cells, and which of them are beyond the memory. */
 mqa_status mqa_compare_lay_out(mqa_compare *c, mqa_error *err);
+/* The result's median errors, of plans and of what is measured so far. */
+mqa_status mqa_compare_find_errors(mqa_compare *c, mqa_error *err);
 /* measure.c: of none NaN; sorts them. */
 double mqa_compare_median(double *x, int n);
 

@@ -206,23 +206,17 @@ static mqa_status turn(mqa_compare *c, mqa_compare_cell *cell, mqa_compare_sampl
     return MQA_OK;
 }
 
-static int shorter(const void *a, const void *b)
-{
-    return ascending(&((const mqa_compare_sample *)a)->seconds, &((const mqa_compare_sample *)b)->seconds);
-}
-
-/* The median and what lies around it, of calm samples if there are enough; sorts them. */
-static mqa_status sum_up(mqa_compare_samples *s, mqa_compare_cell *cell, mqa_error *err)
+/* The median and what lies around it, of calm samples if there are enough. */
+static mqa_status sum_up(const mqa_compare_samples *s, mqa_compare_cell *cell, mqa_error *err)
 {
     double *x = malloc((size_t)s->n * sizeof *x + 1);
     if (!x) return mqa_fail(err, MQA_ERR_OUT_OF_MEMORY, "no memory for %d times", s->n);
     int n_calm = 0, n = 0;
     for (int i = 0; i < s->n; i++) n_calm += s->at[i].calm;
     cell->calm = n_calm >= ENOUGH;
-    qsort(s->at, (size_t)s->n, sizeof *s->at, shorter);
     for (int i = 0; i < s->n; i++)
         if (s->at[i].calm || !cell->calm) x[n++] = s->at[i].seconds;
-    cell->seconds = mqa_compare_median(x, n);
+    cell->seconds = mqa_compare_median(x, n); /* sorts them */
     cell->best = x[0];
     cell->spread = (x[3 * (n - 1) / 4] - x[(n - 1) / 4]) / cell->seconds;
     cell->runs = n;
@@ -270,5 +264,5 @@ mqa_status mqa_compare_run(mqa_compare *c, mqa_error *err)
         MQA_TRY(measure_group(c, i, err));
         MQA_TRY(mqa_compare_report(c, "comparing", (size_t)(i + r->n_designs), (size_t)r->n_cells, err));
     }
-    return mqa_compare_plan(c, &c->machine, err);
+    return mqa_compare_find_errors(c, err);
 }

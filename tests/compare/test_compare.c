@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "compare/compare.h"
+#include "compare/inside.h"
 
 #define OK(call)                                                                                             \
     do {                                                                                                     \
@@ -141,9 +141,12 @@ static void passes_add_up_and_plans_are_made_anew(void **state)
     const int n = r.result->n_cells;
     assert_true(n > 0 && n <= MQA_VARIANTS * 4);
     memcpy(first, r.result->cells, sizeof *first * (size_t)n);
+    int samples[MQA_VARIANTS * 4];
+    for (int i = 0; i < n; i++) samples[i] = r.compare->samples[i].n;
     OK(mqa_compare_run(r.compare, &err));
     for (int i = 0; i < n; i++) {
         const mqa_compare_cell *c = &r.result->cells[i];
+        assert_true(r.compare->samples[i].n > samples[i]);
         assert_true(c->runs >= first[i].runs || !first[i].calm);
         assert_true(c->plan_seconds == first[i].plan_seconds);
         assert_int_equal(c->kv_bytes, first[i].kv_bytes);

@@ -26,6 +26,15 @@ static mqa_machine ideal(double bandwidth, double peak)
     return m;
 }
 
+/* A cache of so many bytes, in which shares of arithmetic were measured. */
+static void give_cache(mqa_machine *m, double bytes, double rate)
+{
+    m->n_caches = 1;
+    m->caches[0].bytes = m->curve_bytes = bytes;
+    m->caches[0].rate = rate;
+    m->caches[0].share = 1;
+}
+
 static mqa_design shape_of(int64_t kv_heads)
 {
     const mqa_shape shape = {
@@ -95,11 +104,7 @@ static void test_waiting_for_memory(void **unused)
     const mqa_demand q = demand_of(10000, 3);
     const mqa_design d = shape_of(1);
     const mqa_times roof = forecast(&d, &m, &q).token;
-    m.n_caches = 1;
-    m.caches[0].bytes = 1 << 20;
-    m.caches[0].rate = 4e9;
-    m.caches[0].share = 1;
-    m.curve_bytes = 1 << 20;
+    give_cache(&m, 1 << 20, 4e9);
     const mqa_times t = forecast(&d, &m, &q).token;
     const double bytes = t.weight_bytes + t.kv_bytes;
     assert_near(t.seconds, t.operations / 1e9 + bytes / 1e9 - bytes / 4e9);
@@ -283,11 +288,7 @@ static void test_hidden_memory(void **unused)
     mqa_machine m = ideal(1e9, 1e18);
     const mqa_design d = shape_of(2);
     const mqa_demand q = demand_of(4000, 1);
-    m.n_caches = 1;
-    m.caches[0].bytes = 1;
-    m.caches[0].rate = 1e12;
-    m.caches[0].share = 1;
-    m.curve_bytes = 1;
+    give_cache(&m, 1, 1e12);
     const double memory = forecast(&d, &m, &q).token.attention;
     m.peak[MQA_RATE_BF16] = 1e9; /* arithmetic is most of it */
     const double both = forecast(&d, &m, &q).token.attention;
@@ -306,11 +307,7 @@ static void test_cached(void **unused)
     mqa_machine m = ideal(1e9, 1e10);
     const mqa_demand q = demand_of(1000, 1);
     const mqa_design d = shape_of(2);
-    m.n_caches = 1;
-    m.caches[0].bytes = 1e12;
-    m.caches[0].rate = 1e11;
-    m.caches[0].share = 1;
-    m.curve_bytes = 1e12;
+    give_cache(&m, 1e12, 1e11);
     const double cached = forecast(&d, &m, &q).token.seconds;
     m.seconds_per_granule = m.seconds_per_small_page = 1;
     for (int p = 0; p < MQA_CURVE_POINTS; p++) {
@@ -318,7 +315,7 @@ static void test_cached(void **unused)
         for (int k = 0; k < MQA_KV_TYPES; k++) m.attention[k].memory[p] = 0.001;
     }
     assert_near(forecast(&d, &m, &q).token.seconds, cached);
-    m.caches[0].bytes = m.curve_bytes = 1;
+    give_cache(&m, 1, 1e11);
     assert_true(forecast(&d, &m, &q).token.seconds > 1000 * cached);
 }
 
